@@ -1,0 +1,1 @@
+"""The HTTP mouth: keys, routes, errors on the wire, the page at `/`."""

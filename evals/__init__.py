@@ -1,0 +1,1 @@
+"""Evaluations of Pincite: sample corpora, golden questions and the code that scores them."""

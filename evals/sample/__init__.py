@@ -1,0 +1,1 @@
+"""The fictional sample corpus and the module that builds it."""

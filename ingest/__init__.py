@@ -1,0 +1,1 @@
+"""From bytes to index: what the retrieval room reads, this room writes."""

@@ -1,0 +1,91 @@
+"""The nouns of a document's journey, one frozen record per stage.
+
+SourceFile → Document → Chunk → EmbeddedDocument → IngestReport
+
+Offsets are Unicode code points into `Document.text`, half open. Pages count from 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
+Metadata = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file to ingest and what its owner says of it. `title` and `language` None: found in the file."""
+
+    path: Path
+    uri: str
+    title: str | None
+    acl: frozenset[str]
+    metadata: Metadata
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A structural unit of a document's text: `text[start:end]`. `level` is 1-6 for headings, else 0."""
+
+    kind: BlockKind
+    start: int
+    end: int
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A parsed file: its stored text (Markdown, or plain lines), blocks in order without overlap, and pages.
+
+    `page_starts[i]` is the offset at which page i + 1 begins; empty when the format has no pages.
+    """
+
+    title: str
+    text: str
+    blocks: tuple[Block, ...]
+    page_starts: tuple[int, ...]
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A citable slice: `text == document.text[char_start:char_end]`.
+
+    `context` (title and heading path, one line) goes before `text` when it is embedded and indexed;
+    `token_count` measures both together in the embedding model's tokens, special tokens included.
+    """
+
+    ordinal: int
+    heading_path: tuple[str, ...]
+    context: str
+    text: str
+    char_start: int
+    char_end: int
+    first_page: int | None
+    last_page: int | None
+    token_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A document that was not indexed, and why. `reason` is a stable code such as `encrypted`."""
+
+    uri: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What a run did, as uris. `updated` are re-permissioned or re-described without being embedded again."""
+
+    indexed: tuple[str, ...]
+    updated: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    removed: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    chunks: int
+    seconds: float

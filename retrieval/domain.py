@@ -1,0 +1,170 @@
+"""The nouns of a question's journey, one frozen record per stage.
+
+Question → Candidate → Passage → RankedPassage → AnswerEvent (PassagesFound, TextDelta, CitationFound, AnswerFinished | AnswerFailed)
+
+Offsets are Unicode code points into the document's stored text, half open: `text[char_start:char_end]`.
+Pages count from 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from retrieval.access import Caller
+
+
+class Degradation(StrEnum):
+    """What gave way while this question was served. Stable codes, part of the HTTP contract."""
+
+    EMBEDDER_UNAVAILABLE = "embedder_unavailable"
+    """The question could not be embedded: the passages were found by words alone."""
+    RERANKER_UNAVAILABLE = "reranker_unavailable"
+    """A reranker is configured but did not score: the passages stand in fused order."""
+    LLM_UNAVAILABLE = "llm_unavailable"
+    """An LLM is configured but did not answer: the answer is quoted from the passages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ChunkKey:
+    """A chunk's identity inside its tenant. Ordered, so that ties are broken the same way every time."""
+
+    document_id: UUID
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question as asked, by whom, and how many passages are wanted."""
+
+    text: str
+    caller: Caller
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A chunk that a search leg proposed, with what each leg said of it.
+
+    A rank (from 1) is None when that leg did not propose the chunk; both scores are exact all the same:
+    `cosine` in [-1, 1] (0 when the question has no embedding), `bm25` ≥ 0.
+    """
+
+    key: ChunkKey
+    dense_rank: int | None
+    lexical_rank: int | None
+    cosine: float
+    bm25: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A chunk's text and where it stands: what a citation points into. `text` is the stored text's slice."""
+
+    key: ChunkKey
+    uri: str
+    title: str
+    heading_path: tuple[str, ...]
+    text: str
+    char_start: int
+    char_end: int
+    first_page: int | None
+    last_page: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedPassage:
+    """A passage at its final place. `number` (from 1) is what `[n]` in an answer refers to."""
+
+    number: int
+    passage: Passage
+    candidate: Candidate
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieval:
+    """What a question found: passages best first, how sure the search is, and what gave way or took time.
+
+    `confidence` in [0, 1] is the best fused score: an absolute number to refuse on (see search/fusion.py).
+    """
+
+    passages: tuple[RankedPassage, ...]
+    confidence: float
+    degraded: tuple[Degradation, ...]
+    timings_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A verified pointer from an answer into a document: `quote` is the stored text at exactly this span.
+
+    `support` in [0, 1]: the share of the claim's content words that stand in the quote.
+    """
+
+    number: int
+    document_id: UUID
+    uri: str
+    title: str
+    heading_path: tuple[str, ...]
+    first_page: int | None
+    last_page: int | None
+    char_start: int
+    char_end: int
+    quote: str
+    support: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens an LLM call took; `estimated` when the provider did not say."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassagesFound:
+    retrieval: Retrieval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CitationFound:
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFinished:
+    """The end of a good stream. `refused`: nothing the caller may see answers the question, and we say so.
+
+    `answered_by` is the LLM's model name, or `extractive`. `rejected_citations` counts markers that
+    pointed nowhere or at words that are not there; they were taken out of the text.
+    """
+
+    outcome: Literal["answered", "refused"]
+    text: str
+    citations: tuple[Citation, ...]
+    rejected_citations: int
+    answered_by: str
+    usage: Usage | None
+    degraded: tuple[Degradation, ...]
+    timings_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFailed:
+    """The stream broke after its first token; what was sent stands, nothing more will come."""
+
+    code: str
+    message: str
+
+
+AnswerEvent = PassagesFound | TextDelta | CitationFound | AnswerFinished | AnswerFailed

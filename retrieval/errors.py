@@ -1,0 +1,129 @@
+"""Every error Pincite raises on purpose, as one tree.
+
+PinciteError
+├── InputError                  the caller can put it right
+│   ├── InvalidPrincipal
+│   ├── InvalidTenant
+│   ├── InvalidQuestion
+│   ├── InvalidManifest
+│   ├── InvalidDataset
+│   ├── InvalidSettings
+│   └── UnreadableDocument      one file could not be turned into text; carries its own code
+├── AccessDenied                who you are does not allow it (and never says whether it exists)
+│   └── Unauthenticated         no API key, or one we do not know
+├── NotFound
+├── Conflict
+├── LimitExceeded
+├── IndexMismatch               the index was built by another model or an older schema
+└── DependencyError             something we lean on gave way
+    ├── StoreUnavailable        Postgres: not reachable, or gave up
+    ├── StoreUnsupported        Postgres: too old, or without a good enough pgvector
+    ├── EmbedderUnavailable
+    ├── RerankerUnavailable
+    └── LlmUnavailable          before its first token: the answer falls back
+        └── LlmInterrupted      after its first token: the stream ends with an error event
+
+`code` is stable and part of the HTTP contract; the status that belongs to it is in `api/errors.py`.
+"""
+
+from typing import ClassVar
+
+
+class PinciteError(Exception):
+    """Base of every error raised on purpose. `str()` of it is safe to show to the caller."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class InputError(PinciteError):
+    code = "invalid_input"
+
+
+class InvalidPrincipal(InputError):
+    code = "invalid_principal"
+
+
+class InvalidTenant(InputError):
+    code = "invalid_tenant"
+
+
+class InvalidQuestion(InputError):
+    code = "invalid_question"
+
+
+class InvalidManifest(InputError):
+    code = "invalid_manifest"
+
+
+class InvalidDataset(InputError):
+    code = "invalid_dataset"
+
+
+class InvalidSettings(InputError):
+    code = "invalid_settings"
+
+
+class UnreadableDocument(InputError):
+    """One file could not be turned into text. `reason` is a stable code of its own, such as `encrypted`."""
+
+    code = "unreadable_document"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["UnreadableDocument"], tuple[str, str]]:
+        # Crosses process borders (parsing runs in worker processes), so it must survive pickling.
+        return type(self), (self.reason, str(self))
+
+
+class AccessDenied(PinciteError):
+    code = "access_denied"
+
+
+class Unauthenticated(AccessDenied):
+    code = "unauthenticated"
+
+
+class NotFound(PinciteError):
+    code = "not_found"
+
+
+class Conflict(PinciteError):
+    code = "conflict"
+
+
+class LimitExceeded(PinciteError):
+    code = "limit_exceeded"
+
+
+class IndexMismatch(PinciteError):
+    code = "index_mismatch"
+
+
+class DependencyError(PinciteError):
+    code = "dependency_unavailable"
+
+
+class StoreUnavailable(DependencyError):
+    code = "store_unavailable"
+
+
+class StoreUnsupported(DependencyError):
+    code = "store_unsupported"
+
+
+class EmbedderUnavailable(DependencyError):
+    code = "embedder_unavailable"
+
+
+class RerankerUnavailable(DependencyError):
+    code = "reranker_unavailable"
+
+
+class LlmUnavailable(DependencyError):
+    code = "llm_unavailable"
+
+
+class LlmInterrupted(LlmUnavailable):
+    code = "llm_interrupted"

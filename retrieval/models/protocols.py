@@ -1,0 +1,45 @@
+"""What the paths ask of a model. Fakes and real models pass one contract suite (tests/contract)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns text into unit vectors that can be compared by inner product."""
+
+    @property
+    def name(self) -> str:
+        """Model identity, stable across machines; written into the index profile and compared at start."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of each vector."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest input in the model's own tokens, special tokens included; longer text would be cut off."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by the model's own tokenizer, special tokens included, never truncated."""
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, shape (len(texts), dimensions). Blocks. Raises `EmbedderUnavailable`."""
+
+    async def embed_question(self, text: str) -> Vectors:
+        """One unit vector, shape (dimensions,). Raises `EmbedderUnavailable`, also past its deadline."""
+
+
+class Reranker(Protocol):
+    """Reads the question and a passage together and says how well they fit."""
+
+    @property
+    def name(self) -> str:
+        """Model identity, for explanations."""
+
+    async def score(self, question: str, passages: Sequence[str]) -> list[float]:
+        """One score per passage, higher is better, any scale. Raises `RerankerUnavailable`, also past its deadline."""

@@ -1,0 +1,125 @@
+"""Every setting, by group, with its unit and default. Read from the environment (and `.env`) at the edge only."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from retrieval.errors import InvalidSettings
+
+
+def _group(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=prefix, env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+
+class DatabaseSettings(BaseSettings):
+    """Where the documents live. Without a URL, an embedded Postgres in `data_dir`."""
+
+    model_config = _group("PINCITE_")
+
+    database_url: SecretStr | None = Field(None, description="Postgres ≥ 15 with pgvector ≥ 0.8.4; unset: embedded")
+    data_dir: Path = Field(Path(".pincite"), description="Holds the embedded server's data and the demo's files")
+    database_pool_size: int = Field(10, ge=1, description="Connections per process")
+    database_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a connection, and for a statement")
+    database_prepare: bool = Field(True, description="Prepared statements; false behind PgBouncer (transaction mode)")
+
+
+class EmbedderSettings(BaseSettings):
+    """The model that turns text into vectors. A database is bound to one: see `IndexMismatch`."""
+
+    model_config = _group("PINCITE_EMBEDDER_")
+
+    provider: Literal["sentence-transformers", "openai"] = Field(
+        "sentence-transformers", description="A local model, or any OpenAI-compatible embeddings API"
+    )
+    model: str = Field("minilm", description="`minilm` (all-MiniLM-L6-v2 from a wheel), a model's name, or its path")
+    base_url: str | None = Field(None, description="OpenAI-compatible: the API's base URL")
+    api_key: SecretStr | None = Field(None, description="OpenAI-compatible: the API's key")
+    max_tokens: int = Field(256, ge=16, description="OpenAI-compatible: longest input in tokens a chunk may take")
+    tokenizer: str = Field("cl100k_base", description="OpenAI-compatible: tiktoken encoding that measures chunks")
+    batch_size: int = Field(32, ge=1, description="Texts per model call")
+    timeout: float = Field(5.0, gt=0, description="Seconds a question may wait for its embedding")
+
+
+class RerankerSettings(BaseSettings):
+    """The cross-encoder that re-reads the best passages with the question. Off by default: weights are a choice."""
+
+    model_config = _group("PINCITE_RERANKER_")
+
+    model: str | None = Field(None, description="A sentence-transformers CrossEncoder's name or path; unset: none")
+    top_n: int = Field(30, ge=1, description="How many fused candidates are re-read")
+    weight: float = Field(0.5, ge=0, description="Weight of the reranker's z-score beside the fused one's")
+    timeout: float = Field(5.0, gt=0, description="Seconds before the fused order stands")
+
+
+class LlmSettings(BaseSettings):
+    """Any OpenAI-compatible chat endpoint. Without a model, answers are quoted from the passages."""
+
+    model_config = _group("PINCITE_LLM_")
+
+    model: str | None = Field(None, description="The model's name; unset: the extractive answerer")
+    base_url: str | None = Field(None, description="The API's base URL; unset: OpenAI's")
+    api_key: SecretStr | None = Field(None, description="The API's key; local servers often need none")
+    max_output_tokens: int = Field(600, ge=1, description="Most tokens an answer may take")
+    max_context_tokens: int = Field(3000, ge=200, description="Most tokens of passages put before the model")
+    connect_timeout: float = Field(3.0, gt=0, description="Seconds to connect")
+    token_timeout: float = Field(15.0, gt=0, description="Seconds between two tokens, the first included")
+    deadline: float = Field(60.0, gt=0, description="Seconds for the whole answer")
+    retries: int = Field(2, ge=0, description="Retries of 429, 5xx and connection errors, before the first token")
+
+
+class SearchSettings(BaseSettings):
+    """How passages are found. The numbers' origins are in retrieval/search."""
+
+    model_config = _group("PINCITE_SEARCH_")
+
+    candidates: int = Field(100, ge=1, le=1000, description="Candidates each leg proposes")
+    exact_below: int = Field(5000, ge=0, description="Visible chunks up to which the dense leg scans exactly")
+    ef_search: int = Field(200, ge=10, le=1000, description="HNSW search width")
+    dense_weight: float = Field(0.4, ge=0, le=1, description="Cosine's share in fusion; the rest is BM25's")
+    refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which the answer is a refusal")
+
+
+class ApiSettings(BaseSettings):
+    """The HTTP server."""
+
+    model_config = _group("PINCITE_API_")
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free one")
+    max_body_bytes: int = Field(64 * 1024, ge=1024, description="Largest request body")
+    heartbeat: float = Field(15.0, gt=0, description="Seconds of silence after which a stream sends a comment")
+
+
+class IngestSettings(BaseSettings):
+    """Limits and measures of the ingest path."""
+
+    model_config = _group("PINCITE_INGEST_")
+
+    max_file_bytes: int = Field(50 * 1024 * 1024, ge=1, description="Larger files are reported, not read")
+    max_text_chars: int = Field(20_000_000, ge=1, description="Longer extracted texts are reported, not indexed")
+    parse_timeout: float = Field(120.0, gt=0, description="Seconds one document may take to parse")
+    overlap_tokens: int = Field(32, ge=0, description="Tokens of whole sentences repeated from the chunk before")
+
+
+class Settings:
+    """All groups, read once. Raises `InvalidSettings` naming the variable that is wrong."""
+
+    def __init__(self) -> None:
+        try:
+            self.database = DatabaseSettings()
+            self.embedder = EmbedderSettings()
+            self.reranker = RerankerSettings()
+            self.llm = LlmSettings()
+            self.search = SearchSettings()
+            self.api = ApiSettings()
+            self.ingest = IngestSettings()
+        except ValidationError as error:
+            raise InvalidSettings(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    return f"setting {error.title}.{name}: {first['msg']}"
