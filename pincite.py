@@ -1,9 +1,29 @@
 """The console script: every room's commands under one name."""
 
+import sys
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+from ingest.cli import ingest_command
+from retrieval.cli import ask_command, database, keys
+from retrieval.errors import PinciteError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Answers questions from your own documents, and cites the exact place.",
+)
+app.command("ingest")(ingest_command)
+app.command("ask")(ask_command)
+app.add_typer(keys, name="keys")
+app.add_typer(database, name="db")
 
 
 def main() -> None:
-    app()
+    """Runs a command; an error made on purpose is one line on stderr and exit code 2."""
+    try:
+        app()
+    except PinciteError as error:
+        print(f"pincite: {error.code}: {error}", file=sys.stderr)  # noqa: T201 - a command's voice
+        sys.exit(2)

@@ -1,6 +1,7 @@
 """The nouns of a question's journey, one frozen record per stage.
 
-Question → Candidate → Passage → RankedPassage → AnswerEvent (PassagesFound, TextDelta, CitationFound, AnswerFinished | AnswerFailed)
+Question → Candidate → Passage → RankedPassage → AnswerEvent,
+which is PassagesFound, then TextDelta and CitationFound, then AnswerFinished or AnswerFailed.
 
 Offsets are Unicode code points into the document's stored text, half open: `text[char_start:char_end]`.
 Pages count from 1.
@@ -141,15 +142,18 @@ class CitationFound:
     citation: Citation
 
 
+Outcome = Literal["answered", "refused"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFinished:
     """The end of a good stream. `refused`: nothing the caller may see answers the question, and we say so.
 
-    `answered_by` is the LLM's model name, or `extractive`. `rejected_citations` counts markers that
+    `answered_by` is the LLM's model name, `extractive`, or `search` when too little was found to answer from. `rejected_citations` counts markers that
     pointed nowhere or at words that are not there; they were taken out of the text.
     """
 
-    outcome: Literal["answered", "refused"]
+    outcome: Outcome
     text: str
     citations: tuple[Citation, ...]
     rejected_citations: int

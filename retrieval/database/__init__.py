@@ -1,0 +1,1 @@
+"""Postgres: the server, the pool, the statements, and the one border where its errors become ours."""

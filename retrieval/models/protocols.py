@@ -33,6 +33,12 @@ class Embedder(Protocol):
     async def embed_question(self, text: str) -> Vectors:
         """One unit vector, shape (dimensions,). Raises `EmbedderUnavailable`, also past its deadline."""
 
+    async def ping(self) -> None:
+        """Returns when the model could answer now. Raises `EmbedderUnavailable`."""
+
+    def close(self) -> None:
+        """Lets go of threads and connections."""
+
 
 class Reranker(Protocol):
     """Reads the question and a passage together and says how well they fit."""
@@ -43,3 +49,9 @@ class Reranker(Protocol):
 
     async def score(self, question: str, passages: Sequence[str]) -> list[float]:
         """One score per passage, higher is better, any scale. Raises `RerankerUnavailable`, also past its deadline."""
+
+    async def ping(self) -> None:
+        """Returns when the model could answer now. Raises `RerankerUnavailable`."""
+
+    def close(self) -> None:
+        """Lets go of threads and connections."""

@@ -1,0 +1,51 @@
+"""The application: routes, borders and lifetime put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import errors
+from api.envelope import BodyLimit, Envelope
+from api.openapi import describer
+from api.routes import answers, documents, health, page, search
+from retrieval.engine import Engine, open_engine
+from retrieval.settings import Settings
+
+_DESCRIPTION = "Answers from your own documents, each citation verified against the exact text it points at."
+
+
+def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
+    """The HTTP application over `engine`, or over one of its own for as long as it is served.
+
+    Setting `app.state.stopping` ends open streams with an `error` event.
+    """
+    app = FastAPI(
+        title="Pincite",
+        version=version("pincite"),
+        description=_DESCRIPTION,
+        lifespan=_own_engine if engine is None else None,
+        docs_url=None,  # FastAPI's viewers load their code from elsewhere; ours is a closed house
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.stopping = asyncio.Event()
+    errors.install(app)
+    for routes in (answers, search, documents, health, page):
+        app.include_router(routes.router)
+    app.mount("/static", page.files)
+    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
+    app.add_middleware(Envelope)  # added last: outermost
+    app.openapi = describer(app)  # type: ignore[method-assign] - FastAPI's own way to extend it
+    return app
+
+
+@asynccontextmanager
+async def _own_engine(app: FastAPI) -> AsyncIterator[None]:
+    async with open_engine(app.state.settings) as engine:
+        app.state.engine = engine
+        yield

@@ -1,0 +1,284 @@
+"""The wire: what requests may say and what responses promise. Built from the nouns in retrieval/domain.py."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from retrieval.domain import AnswerFinished, Candidate, Citation, Degradation, RankedPassage, Retrieval, Usage
+from retrieval.reading import StoredDocument
+from retrieval.readiness import Readiness
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul_character", "may not contain NUL characters")
+    return text
+
+
+QuestionText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(_without_nul)
+]
+Principal = Annotated[str, StringConstraints(min_length=1, max_length=221)]
+Principals = Annotated[list[Principal], Field(max_length=500)]
+
+_SPEAK_FOR = "On whose behalf (`user:ada`, `group:eng`). Only for keys with the scope `act_as`; else the key's own."
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SearchRequest(_Wire):
+    """A question to find passages for."""
+
+    question: QuestionText = Field(description="In the asker's own words, 1 to 2000 characters")
+    principals: Principals | None = Field(None, description=_SPEAK_FOR, examples=[["user:ada", "group:eng"]])
+    limit: int = Field(8, ge=1, le=20, description="Most passages to find")
+
+
+class AnswerRequest(SearchRequest):
+    """A question to answer."""
+
+    stream: bool = Field(True, description="Server-sent events; false, or `Accept: application/json`: one JSON body")
+
+
+class ErrorDetail(_Wire):
+    code: str = Field(description="Stable, for programs", examples=["invalid_request"])
+    message: str = Field(description="For people; may change")
+    request_id: str = Field(description="The same as the `X-Request-ID` header")
+
+
+class ErrorBody(_Wire):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+class _Place(_Wire):
+    """Where something stands. Offsets are Unicode code points into the document's text, half open."""
+
+    document_id: UUID
+    uri: str
+    title: str
+    section: list[str] = Field(description="Headings above the place, outermost first")
+    first_page: int | None = Field(description="Counted from 1; null where the format has no pages")
+    last_page: int | None
+    char_start: int
+    char_end: int
+
+
+class PassageOut(_Place):
+    """A found passage, with what each search leg said of it."""
+
+    number: int = Field(description="From 1: what `[n]` in an answer refers to")
+    text: str
+    score: float = Field(description="What the order is by")
+    fused_score: float = Field(description="Before any reranker")
+    dense_rank: int | None = Field(description="Rank by meaning, from 1; null where that leg did not propose it")
+    lexical_rank: int | None = Field(description="Rank by words, from 1; null where that leg did not propose it")
+    cosine: float
+    bm25: float
+
+    @classmethod
+    def of(cls, ranked: RankedPassage) -> Self:
+        passage, candidate = ranked.passage, ranked.candidate
+        return cls(
+            number=ranked.number,
+            document_id=passage.key.document_id,
+            uri=passage.uri,
+            title=passage.title,
+            section=list(passage.heading_path),
+            first_page=passage.first_page,
+            last_page=passage.last_page,
+            char_start=passage.char_start,
+            char_end=passage.char_end,
+            text=passage.text,
+            score=ranked.score,
+            **_legs(candidate),
+        )
+
+
+def _legs(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "fused_score": candidate.score,
+        "dense_rank": candidate.dense_rank,
+        "lexical_rank": candidate.lexical_rank,
+        "cosine": candidate.cosine,
+        "bm25": candidate.bm25,
+    }
+
+
+class CitationOut(_Place):
+    """A verified pointer: `quote` is the document's text at exactly `char_start` to `char_end`."""
+
+    number: int = Field(description="The passage it was found in, and the `[n]` in the answer's text")
+    quote: str
+    support: float = Field(description="0 to 1: the share of the claim's content words that stand in the quote")
+
+    @classmethod
+    def of(cls, citation: Citation) -> Self:
+        return cls(
+            number=citation.number,
+            document_id=citation.document_id,
+            uri=citation.uri,
+            title=citation.title,
+            section=list(citation.heading_path),
+            first_page=citation.first_page,
+            last_page=citation.last_page,
+            char_start=citation.char_start,
+            char_end=citation.char_end,
+            quote=citation.quote,
+            support=citation.support,
+        )
+
+
+class UsageOut(_Wire):
+    """Tokens the model took; `estimated` when the provider did not say."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        return cls(
+            prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens, estimated=usage.estimated
+        )
+
+
+class SearchResponse(_Wire):
+    """What a question found, best first."""
+
+    request_id: str
+    passages: list[PassageOut]
+    confidence: float = Field(description="0 to 1: the best fused score, an absolute number")
+    degraded: list[Degradation] = Field(description="What gave way while this was served")
+    timings_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, retrieval: Retrieval, request_id: str) -> Self:
+        return cls(
+            request_id=request_id,
+            passages=[PassageOut.of(ranked) for ranked in retrieval.passages],
+            confidence=retrieval.confidence,
+            degraded=list(retrieval.degraded),
+            timings_ms=dict(retrieval.timings_ms),
+        )
+
+
+class PassagesEvent(SearchResponse):
+    """Event `passages`: always first."""
+
+
+class TextEvent(_Wire):
+    """Event `text`: the answer's next words."""
+
+    text: str
+
+
+class CitationEvent(CitationOut):
+    """Event `citation`: a citation, verified as soon as its sentence was complete."""
+
+
+class FinishedEvent(_Wire):
+    """Event `finished`: the last one of a good stream."""
+
+    outcome: Literal["answered", "refused"] = Field(description="`refused`: nothing you may see answers the question")
+    text: str = Field(description="The whole answer; where it differs from the streamed text, this one counts")
+    citations: list[CitationOut]
+    rejected_citations: int = Field(description="Markers that pointed nowhere, taken out of the text")
+    answered_by: str = Field(description="The model's name, or `extractive`")
+    usage: UsageOut | None
+    degraded: list[Degradation]
+    timings_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, finished: AnswerFinished) -> Self:
+        return cls(**finished_fields(finished))
+
+
+class AnswerResponse(FinishedEvent):
+    """A whole answer in one body: what `finished` says, and the passages."""
+
+    request_id: str
+    passages: list[PassageOut]
+    confidence: float
+
+    @classmethod
+    def joined(cls, found: SearchResponse, finished: AnswerFinished) -> Self:
+        return cls(
+            request_id=found.request_id,
+            passages=found.passages,
+            confidence=found.confidence,
+            **finished_fields(finished),
+        )
+
+
+def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
+    """The fields that the `finished` event and the JSON answer share."""
+    return {
+        "outcome": finished.outcome,
+        "text": finished.text,
+        "citations": [CitationOut.of(citation) for citation in finished.citations],
+        "rejected_citations": finished.rejected_citations,
+        "answered_by": finished.answered_by,
+        "usage": UsageOut.of(finished.usage) if finished.usage else None,
+        "degraded": list(finished.degraded),
+        "timings_ms": dict(finished.timings_ms),
+    }
+
+
+class DocumentResponse(_Wire):
+    """A document as stored: the text that every offset points into."""
+
+    document_id: UUID
+    uri: str
+    title: str
+    text: str
+    content_type: str
+    language: str
+    metadata: dict[str, Any]
+    page_starts: list[int] = Field(description="The offset at which each page begins; empty without pages")
+    version: int
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, document: StoredDocument) -> Self:
+        return cls(
+            document_id=document.document_id,
+            uri=document.uri,
+            title=document.title,
+            text=document.text,
+            content_type=document.content_type,
+            language=document.language,
+            metadata=document.metadata,
+            page_starts=list(document.page_starts),
+            version=document.version,
+            updated_at=document.updated_at,
+        )
+
+
+class PartOut(_Wire):
+    state: Literal["ready", "unavailable", "not_configured"]
+    detail: str
+
+
+class ReadinessResponse(_Wire):
+    """Whether questions can be served, and each part's own state. Only the database is indispensable."""
+
+    ready: bool
+    parts: dict[str, PartOut]
+
+    @classmethod
+    def of(cls, readiness: Readiness) -> Self:
+        parts = {name: PartOut(state=part.state, detail=part.detail) for name, part in readiness.parts.items()}
+        return cls(ready=readiness.ready, parts=parts)
+
+
+class Alive(_Wire):
+    """The process answers."""
+
+    alive: Literal[True] = True

@@ -1,0 +1,67 @@
+"""The line before a chunk's text that says where it stands: title and headings."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+_SEPARATOR = " › "
+_LARGEST_SHARE = 4  # a context takes at most a fourth of a chunk
+_ELLIPSIS = "…"
+
+Path = tuple[str, ...]
+
+
+class Contexts:
+    """The contexts of a document's heading paths, and the tokens each leaves for the text."""
+
+    def __init__(
+        self,
+        title: str,
+        paths: Iterable[Path],
+        count_tokens: Callable[[Sequence[str]], list[int]],
+        max_tokens: int,
+    ) -> None:
+        self.max_tokens = max_tokens
+        self._count = count_tokens
+        self._special = count_tokens([""])[0]
+        distinct = list(dict.fromkeys(paths))
+        self._texts = dict(zip(distinct, self._shortened([_parts(title, path) for path in distinct]), strict=True))
+        # Counted with the newline that joins it to the text.
+        counts = count_tokens([text + "\n" for text in self._texts.values()]) if distinct else []
+        self._rooms = {path: max(1, max_tokens - count) for path, count in zip(distinct, counts, strict=True)}
+
+    def of(self, path: Path) -> str:
+        """The context of a path."""
+        return self._texts[path]
+
+    def room(self, path: Path) -> int:
+        """How many tokens of text fit in a chunk under this path."""
+        return self._rooms[path]
+
+    def _shortened(self, contexts: Sequence[Sequence[str]]) -> list[str]:
+        full = [_SEPARATOR.join(parts) for parts in contexts]
+        counts = self._count(full) if full else []
+        return [
+            text if self._fits(count) else self._shorten(parts)
+            for text, count, parts in zip(full, counts, contexts, strict=True)
+        ]
+
+    def _fits(self, count: int) -> bool:
+        return count - self._special <= self.max_tokens // _LARGEST_SHARE
+
+    def _shorten(self, parts: Sequence[str]) -> str:
+        """Without the headings furthest from the text; then, with as many words as fit."""
+        title, *path = parts
+        candidates = [_SEPARATOR.join([title, *path[index:]]) for index in range(1, max(1, len(path)))]
+        candidates += _shorter_by_words(candidates[-1] if candidates else _SEPARATOR.join(parts))
+        counts = self._count(candidates)
+        return next((text for text, count in zip(candidates, counts, strict=True) if self._fits(count)), "")
+
+
+def _parts(title: str, path: Path) -> list[str]:
+    title = " ".join(title.split())
+    repeated = bool(path) and path[0].casefold() == title.casefold()
+    return [title, *path[repeated:]]
+
+
+def _shorter_by_words(text: str) -> list[str]:
+    words = text.split(" ")[:100]
+    return [" ".join(words[:length]) + _ELLIPSIS for length in range(len(words), 0, -1)]

@@ -1,0 +1,124 @@
+"""The first half of the ingest path, run in worker processes: hostile files cannot hurt what is outside."""
+
+import hashlib
+import multiprocessing
+import resource
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from ingest.domain import Document, Failure, SourceFile
+from ingest.languages import detect_language
+from ingest.parsing import parse_file
+from retrieval.errors import UnreadableDocument
+from retrieval.settings import IngestSettings
+
+_MEMORY_LIMIT = 4 * 1024**3
+"""Bytes of address space a worker may take: libraries map 1, the worst honest PDF met took 1 more."""
+_IN_FLIGHT_PER_WORKER = 4
+_LANGUAGE_SAMPLE = 10_000
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchanged:
+    """The bytes and the recipe are those of the stored document."""
+
+    source: SourceFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """A file turned into text. `fingerprint` is the hash of its bytes and the recipe."""
+
+    source: SourceFile
+    document: Document
+    language: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    source: SourceFile
+    known: bytes | None
+    recipe: str
+    settings: IngestSettings
+
+
+def examine(
+    sources: Iterable[SourceFile],
+    known: Callable[[str], bytes | None],
+    recipe: str,
+    settings: IngestSettings,
+    workers: int,
+) -> Iterator[Unchanged | Parsed | Failure]:
+    """Reads and parses the files in `workers` processes, in order, a few ahead. `known` gives stored fingerprints.
+
+    A file that takes too long or brings its process down is a `Failure`; the others go on.
+    """
+    tasks = (_Task(source=source, known=known(source.uri), recipe=recipe, settings=settings) for source in sources)
+    context = multiprocessing.get_context("spawn")  # this process has threads: models, the database
+    with ProcessPool(max_workers=workers, initializer=_limit_memory, context=context) as pool:
+        try:
+            yield from _in_order(pool, tasks, workers * _IN_FLIGHT_PER_WORKER, settings.parse_timeout)
+        finally:
+            pool.stop()
+
+
+def _in_order(
+    pool: ProcessPool, tasks: Iterator[_Task], ahead: int, timeout: float
+) -> Iterator[Unchanged | Parsed | Failure]:
+    def schedule(task: _Task) -> tuple[_Task, Future[Unchanged | Parsed]]:
+        return task, pool.schedule(_examine_one, args=(task,), timeout=timeout)
+
+    running = deque(schedule(task) for task in islice(tasks, ahead))
+    while running:
+        task, future = running.popleft()
+        running.extend(schedule(following) for following in islice(tasks, 1))
+        yield _outcome(task, future)
+
+
+def _outcome(task: _Task, future: Future[Unchanged | Parsed]) -> Unchanged | Parsed | Failure:
+    uri = task.source.uri
+    try:
+        return future.result()
+    except UnreadableDocument as error:
+        return Failure(uri=uri, reason=error.reason, message=str(error))
+    except TimeoutError:
+        return Failure(uri=uri, reason="too_slow", message=f"parsing took over {task.settings.parse_timeout:.0f} s")
+    except MemoryError:
+        return Failure(uri=uri, reason="too_complex", message="parsing took too much memory")
+    except ProcessExpired:
+        return Failure(uri=uri, reason="parser_crashed", message="parsing ended its process")
+
+
+def _examine_one(task: _Task) -> Unchanged | Parsed:
+    source = task.source
+    content = _read(source, task.settings.max_file_bytes)
+    fingerprint = hashlib.sha256(f"{task.recipe}|{source.title}|{source.language}|".encode() + content).digest()
+    if fingerprint == task.known:
+        return Unchanged(source=source)
+    document = parse_file(source.path, content, source.title)
+    if len(document.text) > task.settings.max_text_chars:
+        raise UnreadableDocument("too_large", f"its text is longer than {task.settings.max_text_chars} characters")
+    language = source.language or detect_language(document.text[:_LANGUAGE_SAMPLE])
+    return Parsed(source=source, document=document, language=language, fingerprint=fingerprint)
+
+
+def _read(source: SourceFile, max_bytes: int) -> bytes:
+    try:
+        if source.path.stat().st_size > max_bytes:
+            raise UnreadableDocument("too_large", f"the file is larger than {max_bytes} bytes")
+        return source.path.read_bytes()
+    except OSError as error:
+        raise UnreadableDocument("unreadable_file", f"{error.strerror}: {source.path}") from error
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))

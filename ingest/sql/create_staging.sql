@@ -1,0 +1,13 @@
+-- COPY cannot write to a table with row-level security; it fills this one, and INSERT carries on from there.
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_chunks (
+    ordinal integer,
+    heading_path text[],
+    context text,
+    text text,
+    char_start integer,
+    char_end integer,
+    first_page integer,
+    last_page integer,
+    token_count integer,
+    embedding halfvec
+) ON COMMIT DELETE ROWS

@@ -1,0 +1,2 @@
+-- Writers of one tenant take turns: word statistics are shared rows, and two replacements could deadlock on them.
+SELECT pg_advisory_xact_lock(hashtextextended('pincite:' || %(tenant_id)s, 0))

@@ -1,0 +1,240 @@
+"""What the ingest path writes: one transaction per document, everything of it or nothing."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
+
+import psycopg
+from pgvector import HalfVector
+from pgvector.psycopg import register_vector
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from ingest.domain import Chunk, SourceFile
+from ingest.examining import Parsed
+from retrieval.access import TenantId
+from retrieval.database.errors import store_errors
+from retrieval.database.statements import ReferenceStatement, TenantStatement, reference_statement, tenant_statement
+from retrieval.database.store import tenant_identity
+from retrieval.engine import IndexProfile, check_profile
+from retrieval.errors import UnreadableDocument
+from retrieval.models.protocols import Embedder, Vectors
+
+Row = TypeVar("Row")
+
+_DOCUMENT_IDS = UUID("5b0d2c2e-0f6c-4b39-9d2c-6a1f6f6f3c11")
+"""Namespace: a document's id follows from its tenant and uri, so that a rebuilt index orders ties the same way."""
+_STATEMENT_SECONDS = 300.0
+"""One statement's clock while writing: the words of a book-sized document take seconds."""
+_STAGED_TYPES = ("int4", "text[]", "text", "text", "int4", "int4", "int4", "int4", "int4", "halfvec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDocument:
+    """A document the tenant already has."""
+
+    uri: str
+    document_id: UUID
+    fingerprint: bytes
+    acl: list[str]
+    metadata: dict[str, Any]
+
+    def described_as(self, source: SourceFile) -> bool:
+        """True when permissions and metadata are the ones its owner gives now."""
+        return frozenset(self.acl) == source.acl and self.metadata == dict(source.metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredDocument:
+    document_id: UUID
+    fingerprint: bytes
+    version: int
+    language: str
+    chunk_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _VectorIndex:
+    valid: bool
+
+
+class TenantWriter:
+    """Writes one tenant's documents over one connection; use it from one thread at a time."""
+
+    def __init__(self, connection: psycopg.Connection[Any], tenant: TenantId) -> None:
+        self._connection = connection
+        self._tenant = tenant
+
+    def known_documents(self) -> dict[str, KnownDocument]:
+        """All of the tenant's documents by uri. Raises `StoreUnavailable`."""
+        with self._transaction():
+            return {known.uri: known for known in self._rows(KnownDocument, _statement("known_documents"))}
+
+    def replace(self, parsed: Parsed, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Puts the document in place of what was there under its uri, in one transaction.
+
+        Searchers see the old one or the new one, never a half. Raises `StoreUnavailable`, and
+        `UnreadableDocument` when Postgres refuses its content.
+        """
+        source, document = parsed.source, parsed.document
+        with self._turn():
+            before = self._rows(_StoredDocument, _statement("stored_document"), uri=source.uri)
+            document_id = before[0].document_id if before else uuid5(_DOCUMENT_IDS, f"{self._tenant}/{source.uri}")
+            if before:
+                self._take_away(before[0])
+            self._run(
+                _statement("put_document"),
+                document_id=document_id,
+                uri=source.uri,
+                title=document.title,
+                acl=sorted(source.acl),
+                metadata=Jsonb(dict(source.metadata)),
+                language=parsed.language,
+                content_type=document.content_type,
+                content=document.text,
+                page_starts=list(document.page_starts),
+                fingerprint=parsed.fingerprint,
+                version=before[0].version + 1 if before else 1,
+                chunk_count=len(chunks),
+                updated_at=datetime.now(UTC),
+            )
+            self._add(document_id, parsed.language, chunks, vectors)
+
+    def describe(self, source: SourceFile) -> None:
+        """New permissions and metadata, the text untouched: seen by the next search. Raises `StoreUnavailable`."""
+        with self._turn():
+            self._run(
+                _statement("describe_document"),
+                uri=source.uri,
+                acl=sorted(source.acl),
+                metadata=Jsonb(dict(source.metadata)),
+                updated_at=datetime.now(UTC),
+            )
+
+    def remove(self, uri: str) -> None:
+        """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
+        with self._turn():
+            for before in self._rows(_StoredDocument, _statement("stored_document"), uri=uri):
+                self._take_away(before)
+                self._run(_statement("remove_document"), document_id=before.document_id)
+
+    def _add(self, document_id: UUID, language: str, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        self._run(_statement("create_staging"))
+        with self._connection.cursor() as cursor, cursor.copy(_statement("stage_chunks").query) as copy:
+            copy.set_types(_STAGED_TYPES)
+            for chunk, vector in zip(chunks, vectors, strict=True):
+                copy.write_row(_staged(chunk, vector))
+        self._run(_statement("add_chunks"), document_id=document_id)
+        self._run(_statement("add_embeddings"), document_id=document_id)
+        self._run(_statement("add_terms"), document_id=document_id, language=language)
+        self._count(document_id, language, len(chunks), sign=1)
+
+    def _take_away(self, before: _StoredDocument) -> None:
+        self._count(before.document_id, before.language, before.chunk_count, sign=-1)
+        self._run(_statement("remove_chunks"), document_id=before.document_id)
+
+    def _count(self, document_id: UUID, language: str, chunk_count: int, *, sign: int) -> None:
+        self._run(_statement("count_terms"), document_id=document_id, sign=sign)
+        self._run(_statement("count_chunks"), language=language, chunk_count=chunk_count, sign=sign)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A transaction that waits until no other writer is at work in this tenant."""
+        with self._transaction():
+            self._run(_statement("lock_tenant"))
+            try:
+                yield
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                raise UnreadableDocument("refused_by_database", str(error).split("\n", 1)[0]) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with store_errors(), self._connection.transaction():
+            for statement in tenant_identity(self._tenant, _STATEMENT_SECONDS):
+                self._connection.execute(statement)
+            yield
+
+    def _rows(self, row: type[Row], statement: TenantStatement, **parameters: object) -> list[Row]:
+        with self._connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(statement.query, parameters | {"tenant_id": self._tenant}).fetchall()
+
+    def _run(self, statement: TenantStatement, **parameters: object) -> None:
+        self._connection.execute(statement.query, parameters | {"tenant_id": self._tenant})
+
+
+@contextmanager
+def open_writer(dsn: str, tenant: TenantId) -> Iterator[TenantWriter]:
+    """A writer for the tenant, over a connection of its own. Raises `StoreUnavailable`."""
+    with _connect(dsn) as connection:
+        with store_errors():
+            register_vector(connection)
+        yield TenantWriter(connection, tenant)
+
+
+def add_tenant(dsn: str, tenant: TenantId) -> None:
+    """Makes sure the tenant exists. Raises `StoreUnavailable`."""
+    with _connect(dsn) as connection, store_errors():
+        connection.execute(reference_statement("retrieval", "add_tenant").query, {"tenant_id": tenant})
+
+
+def claim_profile(dsn: str, embedder: Embedder) -> IndexProfile:
+    """Binds an empty database to this embedder. Raises `IndexMismatch` when it belongs to another one."""
+    with _connect(dsn) as connection, store_errors():
+        connection.execute(
+            _reference("claim_profile").query, {"embedder": embedder.name, "dimensions": embedder.dimensions}
+        )
+        with connection.cursor(row_factory=class_row(IndexProfile)) as cursor:
+            profile = cursor.execute(reference_statement("retrieval", "index_profile").query).fetchall()[0]
+    check_profile(profile, embedder)
+    return profile
+
+
+def build_vector_index(dsn: str, profile: IndexProfile) -> bool:
+    """Builds the HNSW index if there is none yet, or only the ruin of one; True when it built.
+
+    After the first bulk load, because building is 4-5 times faster than inserting. Searches go on meanwhile.
+    """
+    with _connect(dsn) as connection, store_errors():
+        with connection.cursor(row_factory=class_row(_VectorIndex)) as cursor:
+            found = cursor.execute(_reference("vector_index").query).fetchall()
+        if found and found[0].valid:
+            return False
+        connection.execute(_reference("drop_vector_index").query)
+        connection.execute("SET maintenance_work_mem = '512MB'")
+        connection.execute(_statement("create_vector_index").sized(profile.dimensions).query)
+        connection.execute("ANALYZE documents, chunks, embeddings, chunk_terms, term_statistics")
+    return True
+
+
+@contextmanager
+def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    with store_errors():
+        connection = psycopg.connect(dsn, autocommit=True, application_name="pincite-ingest")
+    with connection:
+        yield connection
+
+
+def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
+    return (
+        chunk.ordinal,
+        list(chunk.heading_path),
+        chunk.context,
+        chunk.text,
+        chunk.char_start,
+        chunk.char_end,
+        chunk.first_page,
+        chunk.last_page,
+        chunk.token_count,
+        HalfVector(vector),
+    )
+
+
+def _statement(name: str) -> TenantStatement:
+    return tenant_statement("ingest", name)
+
+
+def _reference(name: str) -> ReferenceStatement:
+    return reference_statement("ingest", name)

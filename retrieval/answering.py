@@ -1,0 +1,227 @@
+"""The query path: from a question to passages, and on to a cited answer. Reads from top to bottom.
+
+embed ∥ search by words → search by meaning → fuse → rerank → pack → generate → verify citations
+
+No connection is held while a model runs, and every read is made as the caller.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+import structlog
+
+from retrieval.domain import (
+    AnswerEvent,
+    AnswerFailed,
+    AnswerFinished,
+    Citation,
+    Degradation,
+    Outcome,
+    PassagesFound,
+    Question,
+    Retrieval,
+    Usage,
+)
+from retrieval.engine import Engine, Missing
+from retrieval.errors import (
+    EmbedderUnavailable,
+    InvalidQuestion,
+    LlmInterrupted,
+    LlmUnavailable,
+    PinciteError,
+    RerankerUnavailable,
+)
+from retrieval.generation.citations import CitationStream
+from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
+from retrieval.generation.llm import Llm
+from retrieval.generation.packing import pack
+from retrieval.generation.prompting import build_prompt
+from retrieval.models.protocols import Vectors
+from retrieval.reading import visible_documents
+from retrieval.search.fusion import FusedPassage, fuse
+from retrieval.search.legs import Hit, dense_leg, lexical_leg
+from retrieval.search.reranking import numbered, rerank
+from retrieval.timing import Stopwatch
+
+_log = structlog.get_logger(__name__)
+
+MAX_QUESTION_CHARS = 2000
+"""Longer than any question; the bound keeps a pasted file from becoming one."""
+
+
+async def retrieve(engine: Engine, question: Question) -> Retrieval:
+    """The passages that answer best among those the caller may see, best first, at most `question.limit`.
+
+    Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `StoreUnavailable`
+    and `IndexMismatch`.
+    """
+    check_question(question.text)
+    watch, degraded = Stopwatch(), list[Degradation]()
+    embedding, lexical = await asyncio.gather(
+        watch.timed("embed", _embed(engine, question, degraded)),
+        watch.timed("lexical", lexical_leg(engine.store, question.caller, question.text, engine.settings.search)),
+    )
+    dense: Sequence[Hit] = ()
+    if embedding is not None:
+        dense = await watch.timed("dense", dense_leg(engine.store, question.caller, embedding, engine.settings.search))
+    fused = await watch.timed(
+        "fuse",
+        fuse(engine.store, question.caller, embedding, dense, lexical, engine.settings.search.dense_weight),
+    )
+    ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
+    return Retrieval(
+        passages=numbered(ranked[: question.limit]),
+        confidence=min(fused[0].candidate.score, 1.0) if fused else 0.0,
+        degraded=tuple(degraded),
+        timings_ms=watch.milliseconds(),
+    )
+
+
+async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+    """The answer as events: what was found, text with verified citations, the end.
+
+    Raises like `retrieve()` before the first event, never after it: what breaks then is an `AnswerFailed`.
+    Closing the generator ends the work, the LLM's too.
+    """
+    watch = Stopwatch()
+    retrieval = await retrieve(engine, question)
+    yield PassagesFound(retrieval=retrieval)
+    if retrieval.confidence < engine.settings.search.refuse_below:
+        yield _finished(retrieval, watch, "refused", "search")
+        return
+    try:
+        async with aclosing(_write(engine, question, retrieval, watch)) as events:
+            async for event in events:
+                yield event
+    except PinciteError as error:
+        yield AnswerFailed(code=error.code, message=str(error))
+
+
+async def _write(
+    engine: Engine, question: Question, retrieval: Retrieval, watch: Stopwatch
+) -> AsyncGenerator[AnswerEvent, None]:
+    """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word."""
+    if engine.llm is not None:
+        try:
+            async with aclosing(_generate(engine, engine.llm, question, retrieval, watch)) as events:
+                async for event in events:
+                    yield event
+        except LlmInterrupted:
+            raise
+        except LlmUnavailable as error:
+            _log.warning("llm_unavailable", reason=str(error))
+            retrieval = replace(retrieval, degraded=(*retrieval.degraded, Degradation.LLM_UNAVAILABLE))
+        else:
+            return
+    async for event in _extract(engine, question, retrieval, watch):
+        yield event
+
+
+async def _generate(
+    engine: Engine, llm: Llm, question: Question, retrieval: Retrieval, watch: Stopwatch
+) -> AsyncGenerator[AnswerEvent, None]:
+    """Pack → generate → verify: every marker is checked before it is passed on."""
+    passages = pack(retrieval.passages, engine.settings.llm.max_context_tokens)
+    usage: Usage | None = None
+
+    async def still_visible(citation: Citation) -> bool:
+        return bool(await visible_documents(engine.store, question.caller, [citation.document_id]))
+
+    cited = CitationStream(passages, still_visible)
+    async with aclosing(llm.stream(build_prompt(question.text, passages))) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Usage):
+                usage = piece
+                continue
+            for event in await cited.feed(piece):
+                yield event
+    whole = await cited.finish()
+    for event in whole.events:
+        yield event
+    yield _finished(
+        retrieval, watch, "answered", llm.name, whole.text, whole.citations, rejected=whole.rejected, usage=usage
+    )
+
+
+async def _extract(
+    engine: Engine, question: Question, retrieval: Retrieval, watch: Stopwatch
+) -> AsyncGenerator[AnswerEvent, None]:
+    """The best supporting sentences, word for word; what was revoked in the meantime is left out."""
+    embedder = None if isinstance(engine.embedder, Missing) else engine.embedder
+    if Degradation.EMBEDDER_UNAVAILABLE in retrieval.degraded:
+        embedder = None
+    extracts = await ExtractiveAnswerer(embedder).answer(question.text, retrieval.passages)
+    visible = await visible_documents(
+        engine.store, question.caller, {citation.document_id for citation in extracts.citations}
+    )
+    kept = tuple(sentence for sentence in extracts.sentences if sentence.ranked.passage.key.document_id in visible)
+    extracts = ExtractiveAnswer(sentences=kept)
+    for event in extracts.events():
+        yield event
+    outcome: Outcome = "answered" if kept else "refused"
+    yield _finished(retrieval, watch, outcome, "extractive", extracts.text, extracts.citations)
+
+
+def _finished(
+    retrieval: Retrieval,
+    watch: Stopwatch,
+    outcome: Outcome,
+    answered_by: str,
+    text: str = "",
+    citations: tuple[Citation, ...] = (),
+    *,
+    rejected: int = 0,
+    usage: Usage | None = None,
+) -> AnswerFinished:
+    return AnswerFinished(
+        outcome=outcome,
+        text=text,
+        citations=citations,
+        rejected_citations=rejected,
+        answered_by=answered_by,
+        usage=usage,
+        degraded=retrieval.degraded,
+        timings_ms={**retrieval.timings_ms, **watch.milliseconds()},
+    )
+
+
+async def _embed(engine: Engine, question: Question, degraded: list[Degradation]) -> Vectors | None:
+    """The question's vector; None, and a degradation, when the embedder gave way or the index is still empty."""
+    if isinstance(engine.embedder, Missing):
+        degraded.append(Degradation.EMBEDDER_UNAVAILABLE)
+        return None
+    if await engine.profile() is None:
+        return None
+    try:
+        return await engine.embedder.embed_question(question.text)
+    except EmbedderUnavailable:
+        degraded.append(Degradation.EMBEDDER_UNAVAILABLE)
+        return None
+
+
+async def _rerank(
+    engine: Engine, question: Question, fused: Sequence[FusedPassage], degraded: list[Degradation]
+) -> Sequence[FusedPassage]:
+    """The reranker's order; the fused one where none is configured, or, declared, where it gave way."""
+    if engine.reranker is None or not fused:
+        return fused
+    if isinstance(engine.reranker, Missing):
+        degraded.append(Degradation.RERANKER_UNAVAILABLE)
+        return fused
+    try:
+        return await rerank(engine.reranker, question.text, fused, engine.settings.reranker)
+    except RerankerUnavailable:
+        degraded.append(Degradation.RERANKER_UNAVAILABLE)
+        return fused
+
+
+def check_question(text: str) -> None:
+    """Raises `InvalidQuestion` for what cannot be asked."""
+    if not text.strip():
+        raise InvalidQuestion("the question is empty")
+    if len(text) > MAX_QUESTION_CHARS:
+        raise InvalidQuestion(f"the question is longer than {MAX_QUESTION_CHARS} characters")
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidQuestion("the question holds characters that are not text")

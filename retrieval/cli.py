@@ -1,0 +1,101 @@
+"""`pincite ask`, `pincite keys` and `pincite db`."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from retrieval.access import caller, tenant_id
+from retrieval.answering import answer
+from retrieval.database import migrations
+from retrieval.database.server import database_dsn
+from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, TextDelta
+from retrieval.engine import open_engine, prepare_database
+from retrieval.keys import create_key, list_keys, revoke_key
+from retrieval.settings import Settings
+
+keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke")
+database = typer.Typer(no_args_is_help=True, help="The database's schema")
+
+
+def ask_command(
+    question: str,
+    tenant: Annotated[str, typer.Option(help="Whose documents")],
+    principals: Annotated[list[str] | None, typer.Option("--as", help="On whose behalf: user:ada, group:eng")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=20, help="Passages to find")] = 8,
+) -> None:
+    """Ask a question; the answer streams to the terminal with its sources."""
+    asker = caller(tenant, principals or [])
+    asyncio.run(_ask(Question(text=question, caller=asker, limit=limit)))
+
+
+async def _ask(question: Question) -> None:
+    async with open_engine(Settings()) as engine:
+        async for event in answer(engine, question):
+            match event:
+                case TextDelta(text=text):
+                    print(text, end="", flush=True)
+                case AnswerFinished():
+                    print("\n" + _closing(event))
+                case AnswerFailed(code=code, message=message):
+                    print(f"\n[{code}] {message}")
+                    raise typer.Exit(1)
+                case PassagesFound() | _:
+                    pass
+
+
+def _closing(finished: AnswerFinished) -> str:
+    """What stands under an answer: sources, who wrote it, what gave way."""
+    lines = [place(citation) for citation in finished.citations]
+    note = f"answered by {finished.answered_by} in {finished.timings_ms['total']:.0f} ms"
+    if finished.degraded:
+        note += f" · degraded: {', '.join(finished.degraded)}"
+    return "\n".join([*lines, note])
+
+
+def place(citation: Citation) -> str:
+    """A citation in one line: number, uri, section, page, characters."""
+    section = " › ".join(citation.heading_path)
+    page = f" p. {citation.first_page}" if citation.first_page is not None else ""
+    return (
+        f"  [{citation.number}] {citation.uri} · {section}{page} · characters {citation.char_start}-{citation.char_end}"
+    )
+
+
+@keys.command("create")
+def create_command(
+    tenant: Annotated[str, typer.Option(help="The tenant whose documents it opens")],
+    name: Annotated[str, typer.Option(help="What it is for")],
+    principals: Annotated[list[str] | None, typer.Option("--as", help="On whose behalf it asks")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="query (default), act_as")] = None,
+) -> None:
+    """Make a key. It is shown once; only its hash is kept."""
+    print(
+        create_key(prepare_database(Settings()), tenant_id(tenant), name, {"query", *(scope or ())}, principals or ())
+    )
+
+
+@keys.command("list")
+def list_command(tenant: Annotated[str, typer.Option(help="The tenant")]) -> None:
+    """A tenant's keys, a JSON line each."""
+    for key in list_keys(prepare_database(Settings()), tenant_id(tenant)):
+        print(json.dumps({name: getattr(key, name) for name in key.__slots__}, default=str))
+
+
+@keys.command("revoke")
+def revoke_command(key_id: str) -> None:
+    """The key opens nothing any more."""
+    revoke_key(prepare_database(Settings()), key_id)
+
+
+@database.command("upgrade")
+def upgrade_command() -> None:
+    """Bring the schema to this version's."""
+    migrations.upgrade(database_dsn(Settings().database))
+
+
+@database.command("downgrade")
+def downgrade_command(revision: str) -> None:
+    """Take the schema back to a revision; `base` drops everything."""
+    migrations.downgrade(database_dsn(Settings().database), revision)

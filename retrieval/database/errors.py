@@ -1,0 +1,36 @@
+"""The one border where psycopg's errors become ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors as pg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from retrieval.errors import IndexMismatch, StoreUnavailable
+
+# Everything that says "not now" rather than "never": the server is away, full, shutting down, or out of time.
+_TRANSIENT = (
+    psycopg.OperationalError,
+    pg.QueryCanceled,
+    pg.LockNotAvailable,
+    pg.DeadlockDetected,
+    pg.SerializationFailure,
+    PoolTimeout,
+    PoolClosed,
+    TooManyRequests,
+)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Inside it, psycopg's transient errors come out as `StoreUnavailable`, a missing schema as `IndexMismatch`.
+
+    Anything else is a defect of ours and passes through.
+    """
+    try:
+        yield
+    except (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction) as error:
+        raise IndexMismatch("the database schema is not this version's: run 'pincite db upgrade'") from error
+    except _TRANSIENT as error:
+        raise StoreUnavailable("the database is not reachable or did not answer in time") from error

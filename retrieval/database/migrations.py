@@ -1,0 +1,62 @@
+"""Bringing a database to this version's schema, and telling whether it is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Engine as SqlEngine
+from sqlalchemy.pool import NullPool
+
+from retrieval.database.errors import store_errors
+from retrieval.database.server import check_server
+from retrieval.errors import IndexMismatch
+
+# In a wheel the scripts lie inside this package: as a top-level folder they would shadow the library.
+_PLACES = (Path(__file__).parent / "alembic", Path(__file__).parents[2] / "alembic")
+
+
+def upgrade(dsn: str, revision: str = "head") -> None:
+    """Runs the migrations up to `revision`. Raises `StoreUnavailable` or `StoreUnsupported`."""
+    with store_errors(), psycopg.connect(dsn, autocommit=True) as connection:
+        check_server(connection)
+    _run(dsn, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(dsn: str, revision: str) -> None:
+    """Runs the migrations down to `revision` (`base`: everything is dropped)."""
+    _run(dsn, lambda config: command.downgrade(config, revision))
+
+
+def check_schema(dsn: str) -> None:
+    """Raises `IndexMismatch` unless the schema is exactly this version's."""
+    with store_errors(), _engine(dsn).connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    if found != wanted:
+        raise IndexMismatch(
+            f"the database schema is at {found or 'nothing'}, this version needs {wanted}: run 'pincite db upgrade'"
+        )
+
+
+def _run(dsn: str, step: Callable[[Config], None]) -> None:
+    config = _config()
+    with store_errors(), _engine(dsn).begin() as connection:
+        config.attributes["connection"] = connection
+        step(config)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(next(place for place in _PLACES if place.is_dir())))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _engine(dsn: str) -> SqlEngine:
+    # `creator`: SQLAlchemy does not read libpq's socket URLs as libpq does.
+    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)

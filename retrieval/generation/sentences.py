@@ -1,0 +1,249 @@
+"""Where a text's sentences stand, which words in them carry meaning, and where a quotation is found.
+
+Everything here returns offsets into the text it was given: `text[start:end]`, never a reworded copy.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import sentencex
+
+UnitKind = Literal["sentence", "row", "item", "code", "heading"]
+
+CODE_WEIGHT = 3.0
+"""What a number or code (`8.33`, `QH-7`) weighs beside a word: a wrong one makes the claim wrong."""
+
+PARTIAL_CREDIT = 0.5
+"""Credit for a word inside another (`Urlaub` in `Jahresurlaub`), which suffix stripping cannot bring together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """The smallest piece worth citing: a sentence, a table row, a list item, a line of code, or a heading."""
+
+    start: int
+    end: int
+    kind: UnitKind
+
+
+_LONGEST_SENTENCE = 400
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+_FENCE = re.compile(r"\s*(```|~~~)")
+_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(?=\S)")
+_TABLE_RULE = re.compile(r"\s*\|?[\s:|+-]*-[\s:|+-]*\|?\s*")
+_UNDERLINE = re.compile(r"\s*(?:={3,}|-{3,})\s*")
+_COLUMNS = re.compile(r"\S {3,}\S")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s")
+
+
+def units(text: str) -> tuple[Unit, ...]:
+    """The text's units in order, without overlap; blank lines, fences and table rules belong to none."""
+    language = _language(text)
+    found: list[Unit] = []
+    for block in _blocks(text):
+        found.extend(_split(text, block, language) if block.kind == "sentence" else (block,))
+    return tuple(trimmed for unit in found if (trimmed := _trim(text, unit)).start < trimmed.end)
+
+
+def _blocks(text: str) -> Iterator[Unit]:
+    """Units line by line, where a `sentence` is still a whole paragraph."""
+    lines = [(match.start(), match.end()) for match in _LINE.finditer(text)]
+    open_block: Unit | None = None
+    in_code = False
+    for index, (start, end) in enumerate(lines):
+        following = text[slice(*lines[index + 1])] if index + 1 < len(lines) else ""
+        fence = _FENCE.match(text[start:end]) is not None
+        kind = None if fence else "code" if in_code else _kind(text[start:end], following)
+        in_code ^= fence
+        if open_block and kind == "sentence":
+            open_block = Unit(start=open_block.start, end=end, kind=open_block.kind)
+            continue
+        if open_block:
+            yield open_block
+        open_block = None
+        if kind in ("sentence", "item"):
+            marker = _ITEM.match(text[start:end])
+            open_block = Unit(start=start + (marker.end() if marker else 0), end=end, kind=kind)
+        elif kind:
+            yield Unit(start=start, end=end, kind=kind)
+    if open_block:
+        yield open_block
+
+
+def _kind(line: str, following: str) -> UnitKind | None:
+    if not line.strip() or _UNDERLINE.fullmatch(line):
+        return None
+    if line.lstrip().startswith("|"):
+        return _table_kind(line, following)
+    if _HEADING.match(line) or _UNDERLINE.fullmatch(following) or _shouts(line):
+        return "heading"
+    if _ITEM.match(line):
+        return "item"
+    return "row" if _COLUMNS.search(line.strip()) else "sentence"
+
+
+def _table_kind(line: str, following: str) -> UnitKind | None:
+    if _TABLE_RULE.fullmatch(line):
+        return None
+    return "heading" if following.lstrip().startswith("|") and _TABLE_RULE.fullmatch(following) else "row"
+
+
+def _shouts(line: str) -> bool:
+    """A line in capitals is how plain text writes a heading; a code such as `WMS-309` is not one."""
+    return line.isupper() and sum(map(str.isalpha, line)) >= 5 and line.strip()[-1] not in ".!?"
+
+
+def _split(text: str, block: Unit, language: str) -> Iterator[Unit]:
+    paragraph = text[block.start : block.end]
+    for found in sentencex.get_sentence_boundaries(language, paragraph):
+        start, end = block.start + found["start_index"], block.start + found["end_index"]
+        if end - start <= _LONGEST_SENTENCE:
+            yield Unit(start=start, end=end, kind="sentence")
+            continue
+        # No sentence is that long: these are lines without full stops, such as an address or a log.
+        for line in _LINE.finditer(text, start, end):
+            yield Unit(start=line.start(), end=line.end(), kind="sentence")
+
+
+def _trim(text: str, unit: Unit) -> Unit:
+    piece = text[unit.start : unit.end]
+    start = unit.start + len(piece) - len(piece.lstrip())
+    return Unit(start=start, end=max(start, unit.start + len(piece.rstrip())), kind=unit.kind)
+
+
+def _language(text: str) -> str:
+    """`de` or `en`, by stop words: full stops after German ordinals and abbreviations end no sentence."""
+    words = _WORD.findall(text.casefold())
+    return "de" if sum(word in _STOP_DE for word in words) > sum(word in _STOP_EN for word in words) else "en"
+
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_STOP_EN = _listed(
+    "a about after all also am an and any are as at be been before being but by can could did do does for from had "
+    "has have he her his how i if in into is it its may me more most much many must my no not of on one only or our "
+    "out over please should so some such than that the their them then there these they this those to under until up "
+    "us was we were what when where which while who whom whose why will with would you your"
+)
+_STOP_DE = _listed(
+    "ab aber alle als also am an auch auf aus bei beim bis bitte da damit dann das dass dem den denn der des die dies "
+    "diese dieser dieses doch durch ein eine einem einen einer eines er es für gegen hat haben hatte ich ihr ihre im "
+    "in ist ja jede jeder jedes kann können man mein mit muss müssen nach nicht noch nur ob oder ohne sein seine sich "
+    "sie sind so soll über um und uns unser unter vom von vor war warum was wann welche welcher welches wenn wer "
+    "werden wie wieviel wird wir wo zu zum zur"
+)
+_STOP = _STOP_EN | _STOP_DE
+
+_WORD = re.compile(r"[^\W\d_]{1,5}-\d[\w-]*|\d+(?:[.,:]\d+)+|[^\W_]+")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
+_SUFFIX = re.compile(r"(?<=\w{3})(?:ungen|ung|ings?|ed|ers|es|s|en|er|em|e|n|y|ies)$")
+
+
+def terms(text: str) -> tuple[str, ...]:
+    """Content words, stemmed, each once in order of appearance; stop words of English and German left out.
+
+    Numbers are made comparable (`2,000` and `2.000` are `2000`; `97,5` is `97.5`), codes stay whole (`qh-7`).
+    """
+    words = (word for word in _WORD.findall(text.casefold()) if word not in _STOP)
+    return tuple(dict.fromkeys(_stem(word) for word in words if len(word) > 1 or word.isdigit()))
+
+
+def _stem(word: str) -> str:
+    if word[0].isdigit():
+        return re.sub(r"[.,]", "", word) if _THOUSANDS.fullmatch(word) else word.replace(",", ".")
+    if any(map(str.isdigit, word)):
+        return word
+    return _SUFFIX.sub("", word)
+
+
+def weight(term: str) -> float:
+    """What a claim's term weighs in its support."""
+    return CODE_WEIGHT if any(map(str.isdigit, term)) else 1.0
+
+
+def credit(term: str, among: frozenset[str]) -> float:
+    """1 when the term is among the others, `PARTIAL_CREDIT` when one of at least five letters holds the other."""
+    if term in among:
+        return 1.0
+    if len(term) < 3 or not term.isalpha():
+        return 0.0
+    partial = any(min(len(term), len(other)) >= 5 and (term in other or other in term) for other in among)
+    return PARTIAL_CREDIT if partial else 0.0
+
+
+def support(claim: Sequence[str], source: frozenset[str]) -> float:
+    """Share in [0, 1] of the claim's weighted terms that stand in the source: Σ w·credit / Σ w; 0 without terms."""
+    total = sum(map(weight, claim))
+    return sum(weight(term) * credit(term, source) for term in claim) / total if total else 0.0
+
+
+_QUOTED = re.compile(
+    r"„([^„“”\n]+)[“”]|“([^“”\n]+)”|«([^«»\n]+)»|»([^«»\n]+)«|(?<![\w\"])\"(?=\S)([^\"\n]+)(?<=\S)\"(?!\w)"
+)
+
+
+def quotations(text: str) -> list[str]:
+    """The verbatim quotations in the text: in quote marks, of at least four words or 20 characters.
+
+    Anything shorter may be a name, a term, or irony.
+    """
+    found = (next(filter(None, match.groups())).strip() for match in _QUOTED.finditer(text))
+    return [quote for quote in found if len(quote.split()) >= 4 or len(quote) >= 20]
+
+
+def last_sentence(text: str) -> str:
+    """The text from the start of its last sentence with a content word on; it does not begin inside a quotation."""
+    begin = 0
+    for found in reversed(sentencex.get_sentence_boundaries(_language(text), text)):
+        begin = found["start_index"]
+        if terms(text[begin:]):
+            break
+    starts = (match.start() for match in _QUOTED.finditer(text) if match.start() < begin < match.end())
+    return text[min(starts, default=begin) :]
+
+
+_FOLDED = {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("’‘‚‛′`´", "'"), **dict.fromkeys("‐‑‒–—−", "-"), "…": "..."}
+_DROPPED = frozenset("*`\\\u00ad\u200b\u2060\ufeff")
+_ELLIPSIS = re.compile(r"\s*(?:\[\.{3}\]|\(\.{3}\)|\.{3})\s*")
+
+
+def locate(quotation: str, text: str) -> tuple[int, int] | None:
+    """Where the quotation stands in the text, word for word, or None.
+
+    White space, case, and the shapes of quote marks, dashes and Markdown emphasis make no difference; punctuation
+    at its ends does not either (English sets the sentence's own inside). Words left out with `...` may be missing:
+    the span then reaches from the first fragment to the last.
+    """
+    haystack, origin = _fold(text)
+    fragments = [piece.strip(" .,;:!?\"'") for piece in _ELLIPSIS.split(_fold(quotation)[0])]
+    spans: list[tuple[int, int]] = []
+    for fragment in filter(None, fragments):
+        if (start := _find(fragment, haystack, spans[-1][1] if spans else 0)) is None:
+            return None
+        spans.append((start, start + len(fragment)))
+    return (origin[spans[0][0]], origin[spans[-1][1] - 1] + 1) if spans else None
+
+
+def _find(fragment: str, haystack: str, begin: int) -> int | None:
+    """The fragment's first place from `begin` on that does not cut a word: `30 days` is not in `130 days`."""
+    match = re.compile(rf"(?<!\w){re.escape(fragment)}(?!\w)").search(haystack, begin)
+    return match.start() if match else None
+
+
+def _fold(text: str) -> tuple[str, list[int]]:
+    """The text in its comparable form, and for each of its characters the offset it comes from."""
+    folded: list[str] = []
+    origin: list[int] = []
+    for offset, character in enumerate(text):
+        if character in _DROPPED:
+            continue
+        piece = " " if character.isspace() else _FOLDED.get(character, character).casefold()
+        if piece == " " and folded and folded[-1] == " ":
+            continue
+        folded.extend(piece)
+        origin.extend([offset] * len(piece))
+    return "".join(folded), origin

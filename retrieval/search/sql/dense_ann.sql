@@ -1,0 +1,16 @@
+-- The HNSW index walked until enough visible chunks are found. Relaxed order, so: take more, sort again.
+SELECT nearest.document_id, nearest.ordinal, -nearest.distance AS score
+FROM (
+    SELECT embeddings.document_id,
+           embeddings.ordinal,
+           embeddings.embedding::halfvec({dimensions}) <#> %(embedding)s::halfvec({dimensions}) AS distance
+    FROM embeddings
+    JOIN documents ON documents.tenant_id = embeddings.tenant_id AND documents.document_id = embeddings.document_id
+    WHERE embeddings.tenant_id = %(tenant_id)s
+      AND documents.tenant_id = %(tenant_id)s
+      AND documents.acl && %(principals)s::text[]
+    ORDER BY distance
+    LIMIT 4 * %(limit)s
+) AS nearest
+ORDER BY nearest.distance, nearest.document_id, nearest.ordinal
+LIMIT %(limit)s

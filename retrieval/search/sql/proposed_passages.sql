@@ -1,0 +1,23 @@
+-- The proposed chunks the caller may see at this moment, with both legs' exact scores and their text.
+SELECT chunks.document_id,
+       chunks.ordinal,
+       documents.uri,
+       documents.title,
+       chunks.heading_path,
+       chunks.context,
+       chunks.text,
+       chunks.char_start,
+       chunks.char_end,
+       chunks.first_page,
+       chunks.last_page,
+       coalesce(-(embeddings.embedding <#> %(embedding)s::halfvec), 0) AS cosine,
+       -(terms.weights <#> %(question_weights)s::sparsevec) AS bm25
+FROM unnest(%(document_ids)s::uuid[], %(ordinals)s::integer[]) AS proposed (document_id, ordinal)
+JOIN documents ON documents.tenant_id = %(tenant_id)s AND documents.document_id = proposed.document_id
+JOIN chunks ON chunks.tenant_id = %(tenant_id)s AND chunks.document_id = proposed.document_id
+           AND chunks.ordinal = proposed.ordinal
+JOIN embeddings ON embeddings.tenant_id = %(tenant_id)s AND embeddings.document_id = proposed.document_id
+               AND embeddings.ordinal = proposed.ordinal
+JOIN chunk_terms AS terms ON terms.tenant_id = %(tenant_id)s AND terms.document_id = proposed.document_id
+                         AND terms.ordinal = proposed.ordinal
+WHERE documents.acl && %(principals)s::text[]
