@@ -4,6 +4,9 @@ import sys
 
 import typer
 
+from api.cli import serve
+from evals.cli import eval_command
+from evals.demo import demo_command
 from ingest.cli import ingest_command
 from retrieval.cli import ask_command, database, keys
 from retrieval.errors import PinciteError
@@ -16,6 +19,9 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest_command)
 app.command("ask")(ask_command)
+app.command("serve")(serve)
+app.command("eval")(eval_command)
+app.command("demo")(demo_command)
 app.add_typer(keys, name="keys")
 app.add_typer(database, name="db")
 

@@ -40,7 +40,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.mount("/static", page.files)
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
     app.add_middleware(Envelope)  # added last: outermost
-    app.openapi = describer(app)  # type: ignore[method-assign] - FastAPI's own way to extend it
+    app.openapi = describer(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
 
 

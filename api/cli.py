@@ -33,7 +33,7 @@ def serve(
         listener = _listener(settings.api.host if host is None else host, settings.api.port if port is None else port)
         asyncio.run(_serve(settings, listener))
     except PinciteError as error:
-        typer.echo(f"pincite: {error}", err=True)
+        typer.echo(f"pincite: {error.code}: {error}", err=True)
         raise typer.Exit(2) from error
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(130) from None

@@ -121,19 +121,19 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_pincite_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, PinciteError)  # noqa: S101 - starlette types handlers by Exception
+    assert isinstance(error, PinciteError)  # starlette types handlers by Exception
     return error_response(request.state.request_id, status_of(type(error)), error.code, str(error))
 
 
 async def _on_framework_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)
     fallback = (error.status_code, f"http_{error.status_code}", "the request was refused")
     status, code, message = _FRAMEWORK.get(error.status_code, fallback)
     return error_response(request.state.request_id, status, code, message, error.headers)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError)
     problems = error.errors()[:_MOST_FIELDS]
     if problems and problems[0]["type"] == "json_invalid":
         return error_response(request.state.request_id, *_FRAMEWORK[400])

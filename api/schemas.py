@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from retrieval.domain import AnswerFinished, Candidate, Citation, Degradation, RankedPassage, Retrieval, Usage
-from retrieval.reading import StoredDocument
 from retrieval.readiness import Readiness
+from retrieval.reading import StoredDocument
 
 
 def _without_nul(text: str) -> str:

@@ -31,7 +31,7 @@ class _Ended:
 class RunningAnswer:
     """An answer being worked on. Open one with `running()`, which also stops it."""
 
-    def __init__(self, events: AsyncIterator[AnswerEvent]) -> None:
+    def __init__(self, events: AsyncGenerator[AnswerEvent, None]) -> None:
         self._waiting: asyncio.Queue[AnswerEvent | _Ended] = asyncio.Queue(_MOST_WAITING)
         self._work = asyncio.create_task(self._drive(events))
 
@@ -47,21 +47,19 @@ class RunningAnswer:
         self._work.cancel()
         await asyncio.gather(self._work, return_exceptions=True)
 
-    async def _drive(self, events: AsyncIterator[AnswerEvent]) -> None:
+    async def _drive(self, events: AsyncGenerator[AnswerEvent, None]) -> None:
         ended = _Ended(None)
         try:
-            async for event in events:
-                await self._waiting.put(event)
+            async with aclosing(events):
+                async for event in events:
+                    await self._waiting.put(event)
         except Exception as error:  # noqa: BLE001 - handed to the reader, who raises it
             ended = _Ended(error)
-        finally:
-            if isinstance(events, AsyncGenerator):
-                await events.aclose()
         await self._waiting.put(ended)
 
 
 @asynccontextmanager
-async def running(events: AsyncIterator[AnswerEvent]) -> AsyncIterator[RunningAnswer]:
+async def running(events: AsyncGenerator[AnswerEvent, None]) -> AsyncIterator[RunningAnswer]:
     """Works on the answer until the block ends, however it ends."""
     answer = RunningAnswer(events)
     try:

@@ -68,7 +68,7 @@ def examine(
         try:
             yield from _in_order(pool, tasks, workers * _IN_FLIGHT_PER_WORKER, settings.parse_timeout)
         finally:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
 
 
 def _in_order(

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.domain import Failure, Metadata, SourceFile
 from ingest.languages import DETECTABLE
-from ingest.parsing import EXTENSIONS
+from ingest.parsing import SUPPORTED_EXTENSIONS
 from retrieval.access import principal
 from retrieval.errors import InvalidManifest, InvalidPrincipal
 
@@ -41,10 +41,10 @@ class _Manifest(BaseModel):
 class Request:
     """What was asked for on the command line."""
 
-    paths: tuple[Path, ...]
-    manifest: Path | None
-    acl: frozenset[str]
-    metadata: Metadata
+    paths: tuple[Path, ...] = ()
+    manifest: Path | None = None
+    acl: frozenset[str] = frozenset()
+    metadata: Metadata = field(default_factory=dict)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -157,7 +157,7 @@ def _walk(root: Path) -> Iterator[_Found]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in EXTENSIONS:
+            if name.startswith(".") or path.suffix.lower() not in SUPPORTED_EXTENSIONS:
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 continue

@@ -149,8 +149,9 @@ Outcome = Literal["answered", "refused"]
 class AnswerFinished:
     """The end of a good stream. `refused`: nothing the caller may see answers the question, and we say so.
 
-    `answered_by` is the LLM's model name, `extractive`, or `search` when too little was found to answer from. `rejected_citations` counts markers that
-    pointed nowhere or at words that are not there; they were taken out of the text.
+    `answered_by` is the LLM's model name, `extractive`, or `search` when too little was found to answer from.
+    `rejected_citations` counts markers that pointed nowhere or at words that are not there; they were taken
+    out of the text.
     """
 
     outcome: Outcome

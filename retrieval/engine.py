@@ -1,9 +1,10 @@
 """Everything a question needs, opened once: the store, the models, the LLM, the settings."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
 
@@ -17,8 +18,17 @@ from retrieval.models.loading import load_embedder, load_reranker
 from retrieval.models.protocols import Embedder, Reranker
 from retrieval.settings import Settings
 
+Model = TypeVar("Model")
+
 _PROFILE = reference_statement("retrieval", "index_profile")
 _log = structlog.get_logger(__name__)
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """What holds threads or connections until it is closed."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +81,24 @@ def check_profile(profile: IndexProfile, embedder: Embedder | Missing) -> None:
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+async def open_engine(
+    settings: Settings, *, embedder: Embedder | None = None, reranker: Reranker | None = None
+) -> AsyncIterator[Engine]:
     """Opens the parts, checks that index and models belong together, closes in reverse.
 
+    Models that are given are used instead of the configured ones, and left open: they are the giver's.
     A model that does not load leaves the engine running without it, declared. Raises `StoreUnavailable`,
     `StoreUnsupported` and `IndexMismatch`.
     """
     dsn = await asyncio.to_thread(prepare_database, settings)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(dsn, settings.database))
-        embedder = await asyncio.to_thread(_embedder, settings)
-        reranker = await asyncio.to_thread(_reranker, settings)
+        used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
+        used_reranker = await _opened(stack, _reranker, settings) if reranker is None else reranker
         llm = OpenAiLlm(settings.llm) if settings.llm.model else None
         if llm is not None:
             stack.push_async_callback(llm.close)
-        for model in (embedder, reranker):
-            if model is not None and not isinstance(model, Missing):
-                stack.callback(model.close)
-        engine = Engine(settings=settings, store=store, embedder=embedder, reranker=reranker, llm=llm)
+        engine = Engine(settings=settings, store=store, embedder=used_embedder, reranker=used_reranker, llm=llm)
         await engine.profile()
         yield engine
 
@@ -104,6 +114,14 @@ def prepare_database(settings: Settings) -> str:
     else:
         migrations.check_schema(dsn)
     return dsn
+
+
+async def _opened(stack: AsyncExitStack, load: Callable[[Settings], Model], settings: Settings) -> Model:
+    """The loaded model, closed when the engine is."""
+    model = await asyncio.to_thread(load, settings)
+    if isinstance(model, Closable):
+        stack.callback(model.close)
+    return model
 
 
 def _embedder(settings: Settings) -> Embedder | Missing:

@@ -1,12 +1,16 @@
 """Every setting, by group, with its unit and default. Read from the environment (and `.env`) at the edge only."""
 
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from retrieval.errors import InvalidSettings
+
+Group = TypeVar("Group", bound=BaseSettings)
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -103,23 +107,27 @@ class IngestSettings(BaseSettings):
     overlap_tokens: int = Field(32, ge=0, description="Tokens of whole sentences repeated from the chunk before")
 
 
-class Settings:
-    """All groups, read once. Raises `InvalidSettings` naming the variable that is wrong."""
-
-    def __init__(self) -> None:
-        try:
-            self.database = DatabaseSettings()
-            self.embedder = EmbedderSettings()
-            self.reranker = RerankerSettings()
-            self.llm = LlmSettings()
-            self.search = SearchSettings()
-            self.api = ApiSettings()
-            self.ingest = IngestSettings()
-        except ValidationError as error:
-            raise InvalidSettings(_explain(error)) from error
+def _read(group: type[Group]) -> Group:
+    try:
+        return group()
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error)) from error
 
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     return f"setting {error.title}.{name}: {first['msg']}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All groups; those not given are read from the environment. Raises `InvalidSettings`, naming the setting."""
+
+    database: DatabaseSettings = field(default_factory=partial(_read, DatabaseSettings))
+    embedder: EmbedderSettings = field(default_factory=partial(_read, EmbedderSettings))
+    reranker: RerankerSettings = field(default_factory=partial(_read, RerankerSettings))
+    llm: LlmSettings = field(default_factory=partial(_read, LlmSettings))
+    search: SearchSettings = field(default_factory=partial(_read, SearchSettings))
+    api: ApiSettings = field(default_factory=partial(_read, ApiSettings))
+    ingest: IngestSettings = field(default_factory=partial(_read, IngestSettings))

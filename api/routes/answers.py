@@ -1,6 +1,6 @@
 """Asking a question and getting a cited answer, as a stream or as one body."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -17,7 +17,7 @@ from retrieval.answering import answer
 from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, PassagesFound, Question
 from retrieval.engine import Engine
 
-AnswerPath = Callable[[Engine, Question], AsyncIterator[AnswerEvent]]
+AnswerPath = Callable[[Engine, Question], AsyncGenerator[AnswerEvent, None]]
 
 router = APIRouter(tags=["questions"])
 

@@ -64,7 +64,7 @@ async function problemOf(response) {
 }
 
 // https://html.spec.whatwg.org/multipage/server-sent-events.html, as far as one answer needs it.
-class EventParser {
+export class EventParser {
   #rest = "";
   #event = "";
   #data = [];

@@ -1,7 +1,9 @@
 """From a `Document` to its chunks: citable slices that the embedding model can take whole."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
 
 from ingest.chunking.contexts import Contexts
 from ingest.chunking.packing import Packing, pack
@@ -12,6 +14,7 @@ __all__ = ["cut"]
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 _LONGEST_TOKEN = 16  # characters: a tokenizer that calls a blob one unknown token must not make endless chunks
+_LONGEST_SPACE = 64  # characters: nor one that does not see white space
 _SAFETY = 0.85  # pieces of a sentence are cut this much shorter than they might be
 
 
@@ -25,8 +28,8 @@ def cut(document: Document, count_tokens: CountTokens, max_tokens: int, overlap_
     """
     pieces = pieces_of(document)
     contexts = Contexts(document.title, [piece.path for piece in pieces], count_tokens, max_tokens)
-    measured = _fitted(document.text, pieces, count_tokens, contexts)
-    packings = pack(measured, contexts.room, overlap_tokens)
+    fitted = _fitted(document.text, pieces, count_tokens, contexts)
+    packings = pack(list(_with_gaps(fitted)), contexts.room, overlap_tokens)
     return _verified(document, packings, count_tokens, contexts)
 
 
@@ -56,10 +59,18 @@ def _measured(text: str, pieces: Sequence[Piece], count_tokens: CountTokens) -> 
     # With the space that follows, which some tokenizers count.
     slices = [text[piece.start : piece.end + 1] for piece in pieces]
     special, *counts = count_tokens(["", *slices])
-    least = (sum(map(len, each.split())) // _LONGEST_TOKEN for each in slices)
+    least = (max(sum(map(len, each.split())) // _LONGEST_TOKEN, len(each) // _LONGEST_SPACE) for each in slices)
     return [
         piece.sized(max(1, count - special, floor)) for piece, count, floor in zip(pieces, counts, least, strict=True)
     ]
+
+
+def _with_gaps(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """Pieces that also pay for the white space after them, should it be excessive."""
+    for piece, following in pairwise(pieces):
+        gap = (following.start - piece.end) // _LONGEST_SPACE
+        yield piece.sized(piece.tokens + gap) if gap else piece
+    yield from pieces[-1:]
 
 
 def _verified(
@@ -78,7 +89,7 @@ def _verified(
     return [_chunk(document, ordinal, p, counts[p.span], contexts) for ordinal, p in enumerate(packings)]
 
 
-def _divided(text: str, packings: Sequence[Packing], over: Set[tuple[int, int]]) -> Iterator[Packing]:
+def _divided(text: str, packings: Sequence[Packing], over: AbstractSet[tuple[int, int]]) -> Iterator[Packing]:
     after_divided = False
     for packing in packings:
         divide_it = packing.span in over

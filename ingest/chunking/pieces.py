@@ -11,6 +11,7 @@ from ingest.languages import detect_language
 from ingest.parsing.markdown import heading_text
 
 # How good it is to begin a chunk here, as the share of a chunk one may leave empty for it.
+AFTER_COLON = -0.15
 WITHIN_PARAGRAPH = 0.0
 AT_LINE = 0.05
 AT_PARAGRAPH = 0.15
@@ -118,11 +119,12 @@ def _heading(document: Document, block: Block) -> str:
 
 
 def _block_pieces(text: str, block: Block, section: _Section, language: str) -> Iterator[Piece]:
+    announced = block.kind != "paragraph" and text[max(0, block.start - 10) : block.start].rstrip().endswith(":")
+    border = AFTER_COLON if announced else AT_PARAGRAPH
     if block.kind in {"table", "code"}:
-        yield section.piece(block.start, block.end, AT_PARAGRAPH, has_lines=True)
+        yield section.piece(block.start, block.end, border, has_lines=True)
         return
     items = _items(text, block) if block.kind == "list" else [(block.start, block.start, block.end)]
-    border = AT_PARAGRAPH
     for start, marked, end in items:
         for sentence in _sentences(text, start, marked, end, language):
             yield section.piece(*sentence, border, is_sentence=True)

@@ -10,17 +10,22 @@ from ingest.parsing.markdown import find_blocks, first_title
 from ingest.parsing.parsed import Parsed
 from ingest.parsing.rendering import render
 
-_NEVER_TEXT = (
-    "script, style, template, noscript, iframe, object, svg, canvas, audio, video, map,"
-    "button, input, select, textarea, dialog, [hidden], [aria-hidden=true]"
+_NEVER_TEXT = frozenset(
+    {
+        *("script", "style", "template", "noscript", "iframe", "object", "svg", "canvas", "audio", "video", "map"),
+        *("button", "input", "select", "textarea", "dialog"),
+    }
 )
-_BOILERPLATE = (
-    "nav, aside:not(.admonition, .footnote, .footnote-list, .topic),"
-    "[role=navigation], [role=search], [role=banner], [role=contentinfo], [role=complementary],"
-    ".breadcrumb, .breadcrumbs, [aria-label=breadcrumb], .skip-link,"
-    ".navheader, .navfooter, .toc, a.indexterm,"  # DocBook
-    "div.related, div.sphinxsidebar, a.headerlink, .rst-footer-buttons, .wy-nav-side"  # Sphinx
+_SURROUNDINGS = frozenset({"nav", "aside"})
+_SURROUNDING_ROLES = frozenset({"navigation", "search", "banner", "contentinfo", "complementary"})
+_SURROUNDING_CLASSES = frozenset(
+    {
+        *("breadcrumb", "breadcrumbs", "skip-link"),
+        *("navheader", "navfooter", "toc", "indexterm"),  # DocBook
+        *("related", "sphinxsidebar", "headerlink", "rst-footer-buttons", "wy-nav-side"),  # Sphinx
+    }
 )
+_CONTENT_CLASSES = frozenset({"admonition", "footnote", "footnote-list", "topic"})  # what Sphinx calls asides
 _PAGE_EDGES = ["header", "footer"]
 _EDGES_BELONG_TO = ["main", "article", "section"]
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -53,12 +58,30 @@ def make_soup(markup: str) -> BeautifulSoup:
 def _content_of(soup: BeautifulSoup) -> Tag:
     for head in soup.find_all("head"):
         head.decompose()
-    _drop(soup.select(_NEVER_TEXT))
-    _drop(soup.find_all(style=_UNSEEN))
+    _drop([tag for tag in soup.find_all(True) if _is_unseen(tag)])
     _drop_forms(soup)
     _drop_page_edges(soup)
-    _drop(soup.select(_BOILERPLATE))
+    _drop([tag for tag in soup.find_all(True) if _is_surrounding(tag)])
     return _main_of(soup)
+
+
+def _is_unseen(tag: Tag) -> bool:
+    return (
+        tag.name in _NEVER_TEXT
+        or tag.has_attr("hidden")
+        or tag.get("aria-hidden") == "true"
+        or bool(_UNSEEN.search(str(tag.get("style", ""))))
+    )
+
+
+def _is_surrounding(tag: Tag) -> bool:
+    classes = set(tag.get_attribute_list("class"))
+    return (
+        (tag.name in _SURROUNDINGS and not classes & _CONTENT_CLASSES)
+        or tag.get("role") in _SURROUNDING_ROLES
+        or tag.get("aria-label") == "breadcrumb"
+        or not classes.isdisjoint(_SURROUNDING_CLASSES)
+    )
 
 
 def _drop(tags: list[Tag]) -> None:
@@ -85,7 +108,7 @@ def _drop_page_edges(soup: BeautifulSoup) -> None:
 
 
 def _main_of(soup: BeautifulSoup) -> Tag:
-    mains = soup.select("main, [role=main]")
+    mains: list[Tag] = [tag for tag in soup.find_all(True) if tag.name == "main" or tag.get("role") == "main"]
     if len(mains) == 1 and len(mains[0].get_text()) >= _MAIN_SHARE * len(soup.get_text()):
         return mains[0]
     return soup

@@ -20,6 +20,7 @@ _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _NO_SECTIONS = frozenset({"li", "td", "th", "dd", "dt", "blockquote"})
 _NO_SECTION_CLASSES = frozenset({"note", "tip", "warning", "caution", "important", "admonition"})
 _STRUCTURE_IN_CELL = ["pre", "ul", "ol", "li", "blockquote"]
+_LONGEST_NUMBER = 9  # digits
 _WIDEST_CELL = 100  # columns
 _ODD_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
@@ -51,10 +52,18 @@ class _CleanConverter(MarkdownConverter):
         meaning = text.strip()
         return f" {meaning} " if "_inline" in parent_tags else f"\n{meaning}\n\n" if meaning else ""
 
+    def convert_li(self, el: Tag, text: str, parent_tags: AbstractSet[str]) -> str:  # noqa: ARG002 - called by name
+        if not text.strip():
+            return "\n"
+        in_order = el.parent is not None and el.parent.name == "ol"
+        bullet = f"{el.get('value')}. " if in_order else "- "
+        first, *others = text.strip().split("\n")
+        indented = (" " * len(bullet) + line if line else "" for line in others)
+        return "\n".join([bullet + first, *indented]) + "\n"
+
     def convert_td(self, el: Tag, text: str, parent_tags: AbstractSet[str]) -> str:  # noqa: ARG002 - called by name
         # Empty cells for the columns a wide one takes keep rows and header in step.
-        columns = str(el.get("colspan", ""))
-        width = max(1, min(_WIDEST_CELL, int(columns))) if columns.isdecimal() else 1
+        width = max(1, min(_WIDEST_CELL, _number(el, "colspan", 1)))
         return f" {' '.join(text.split())}" + " |" * width
 
     convert_th = convert_td
@@ -69,7 +78,6 @@ def render(root: Tag) -> str:
     _simplify(root)
     converter = _CleanConverter(
         heading_style=ATX,
-        bullets="-",
         strip=_INLINE_MARKS,
         table_infer_header=True,
         wrap=True,  # with no width: a paragraph is one line, whatever the source's line breaks
@@ -100,8 +108,9 @@ def _simplify(root: Tag) -> None:
         container.name = "div"
     for heading in root.find_all(_HEADINGS):
         _settle_heading(heading)
-    for cell in root.find_all(["td", "th"]):
-        _flatten_cell(cell)
+    _flatten_cells(root)
+    for numbered in root.find_all("ol"):
+        _number_items(numbered)
 
 
 def _settle_heading(heading: Tag) -> None:
@@ -124,6 +133,20 @@ def _unfold_layout(table: Tag) -> None:
     table.name = "div"
 
 
-def _flatten_cell(cell: Tag) -> None:
-    for part in cell.find_all(_STRUCTURE_IN_CELL):
-        part.name = "div"
+def _flatten_cells(root: Tag) -> None:
+    for part in root.find_all(_STRUCTURE_IN_CELL):
+        if part.find_parent(["td", "th"]):
+            part.name = "div"
+
+
+def _number_items(numbered: Tag) -> None:
+    number = _number(numbered, "start", 1)
+    for item in numbered.find_all("li", recursive=False):
+        number = _number(item, "value", number)
+        item["value"] = str(number)
+        number += 1
+
+
+def _number(tag: Tag, attribute: str, default: int) -> int:
+    written = str(tag.get(attribute, ""))
+    return int(written) if written.isdecimal() and len(written) < _LONGEST_NUMBER else default

@@ -6,7 +6,6 @@ from pathlib import Path
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine as SqlEngine
@@ -33,9 +32,11 @@ def downgrade(dsn: str, revision: str) -> None:
 
 
 def check_schema(dsn: str) -> None:
-    """Raises `IndexMismatch` unless the schema is exactly this version's."""
-    with store_errors(), _engine(dsn).connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+    """Raises `IndexMismatch` unless the schema is exactly this version's, `StoreUnsupported`, `StoreUnavailable`."""
+    with store_errors(), psycopg.connect(dsn) as connection:
+        check_server(connection)
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    found = row[0] if row else None
     wanted = ScriptDirectory.from_config(_config()).get_current_head()
     if found != wanted:
         raise IndexMismatch(

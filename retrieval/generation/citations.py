@@ -16,9 +16,8 @@ Visible = Callable[[Citation], Awaitable[bool]]
 
 SUPPORT_FLOOR = 0.2
 """Least support of a cited claim: one content word in five, or one number among a dozen words.
-
-Low on purpose. A paraphrase or an answer in another language than its source shares little but names and numbers;
-a marker that points at an unrelated passage shares, stop words apart, next to nothing."""
+Low on purpose: a paraphrase or an answer in another language shares little but names and numbers with its source;
+an unrelated passage shares, stop words apart, next to nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,23 +71,28 @@ class CitationStream:
 
     async def finish(self) -> CitedText:
         """Gives what was held back, and the whole answer."""
-        events = await self._advance((*self._code.finish(), ("", True)))
+        events = await self._advance((*self._code.finish(), ("", True)))  # empty code: nothing more to wait for
         return CitedText(text=self._text, citations=tuple(self._found.values()), rejected=self._rejected, events=events)
 
     async def _advance(self, segments: Sequence[tuple[str, bool]]) -> tuple[TextDelta | CitationFound, ...]:
         events: list[TextDelta | CitationFound] = []
         for segment, is_code in segments:
-            self._append(segment if not is_code else "")
-            await self._resolve(events)
+            # Character by character where a marker may be: no decision can then depend on how the text was cut.
+            for step in (segment,) if is_code else _STEPS.findall(segment):
+                await self._step(events, step, is_code=is_code)
             if is_code:
                 # No marker spans code, so nothing before it can still become one.
-                self._emit(events, self._pending)
-                self._pending = ""
-                self._append(segment)
-            keep = len(self._pending) if is_code else _held_from(self._pending)
-            self._emit(events, self._pending[:keep])
-            self._pending = self._pending[keep:]
+                self._give(events, len(self._pending))
         return tuple(events)
+
+    async def _step(self, events: list[TextDelta | CitationFound], step: str, *, is_code: bool) -> None:
+        for piece in (step,) if is_code or not self._pending else step:
+            if is_code:
+                self._give(events, len(self._pending))
+            self._append(piece)
+            if not is_code and (match := _MARKER.search(self._pending)):
+                await self._resolve(events, match)
+            self._give(events, _held_from(self._pending))
 
     def _append(self, piece: str) -> None:
         """Adds to the pending text; the blank before a marker that was taken out comes back where words would touch."""
@@ -96,26 +100,23 @@ class CitationStream:
             self._pending += piece if piece[0] in _NO_BLANK_BEFORE else self._gap + piece
             self._gap = ""
 
-    async def _resolve(self, events: list[TextDelta | CitationFound]) -> None:
-        """Verifies each whole marker in the pending text, left to right."""
-        while match := _MARKER.search(self._pending):
-            before, after = self._pending[: match.start()], self._pending[match.end() :]
-            citations = await self._verify(_numbers(match[1]), self._text + before)
-            kept = "".join(f"[{number}]" for number in citations)
-            if kept:
-                self._emit(events, before + kept)
-                events.extend(CitationFound(citation=new) for group in citations.values() for new in group)
-                self._pending = after
-            else:
-                self._pending = before.rstrip(_BLANKS)
-                self._gap = before[len(self._pending) :] or self._gap
-                self._append(after)
+    async def _resolve(self, events: list[TextDelta | CitationFound], match: re.Match[str]) -> None:
+        """Keeps or takes out the marker that the pending text now ends with."""
+        before = self._pending[: match.start()]
+        citations = await self._verify(_numbers(match[1]), self._text + before)
+        if citations:
+            self._pending = before + "".join(f"[{number}]" for number in citations)
+            self._give(events, len(self._pending))
+            events.extend(CitationFound(citation=new) for group in citations.values() for new in group)
+        else:
+            self._pending = before.rstrip(_BLANKS)
+            self._gap = before[len(self._pending) :]
 
     async def _verify(self, numbers: Sequence[int], before: str) -> dict[int, list[Citation]]:
         """For each number that holds, the citations that are new with it."""
-        kept: dict[int, list[Citation]] = {}
+        kept, visible = dict[int, list[Citation]](), self._visible
         for number in dict.fromkeys(numbers):
-            citations = [one for one in self._verifier.citations(number, before) if await self._may_show(one)]
+            citations = [one for one in self._verifier.citations(number, before) if not visible or await visible(one)]
             if not citations:
                 self._rejected += 1
                 continue
@@ -123,12 +124,13 @@ class CitationStream:
             self._found.update({_place(one): one for one in kept[number]})
         return kept
 
-    async def _may_show(self, citation: Citation) -> bool:
-        return self._visible is None or await self._visible(citation)
-
-    def _emit(self, events: list[TextDelta | CitationFound], text: str) -> None:
-        if text:
-            self._text += text
+    def _give(self, events: list[TextDelta | CitationFound], size: int) -> None:
+        """Gives on that much of the pending text, joined to a delta just before it."""
+        text, self._pending = self._pending[:size], self._pending[size:]
+        self._text += text
+        if text and events and isinstance(events[-1], TextDelta):
+            events[-1] = TextDelta(text=events[-1].text + text)
+        elif text:
             events.append(TextDelta(text=text))
 
 
@@ -188,18 +190,28 @@ _NUMBER = r"\d{1,3}"
 _SOURCE_NOTE = r"(?:†[^\[\]【】［］\n]{0,40})?"  # 【3†handbook.pdf】, as some hosted models write
 _MARKER = re.compile(
     rf"{_OPEN}\^?{_B}{{0,3}}(?:(?:passages?|sources?|docs?|documents?|refs?|quellen?)[.:]?{_B}{{0,3}})?"
-    rf"({_NUMBER}(?:{_B}{{0,3}}[,;–-]{_B}{{0,3}}\^?{_NUMBER}){{0,11}}){_B}{{0,3}}{_SOURCE_NOTE}{_CLOSE}",
+    rf"({_NUMBER}(?:{_B}{{0,3}}[,;–-]{_B}{{0,3}}\^?{_NUMBER}){{0,11}}){_B}{{0,3}}{_SOURCE_NOTE}{_CLOSE}\Z",
     re.IGNORECASE,
 )
-# Every proper beginning of a marker, and beginnings inside one: taking out an inner marker may complete the outer.
-_BEGINNING = rf"{_OPEN}\^?{_B}{{0,3}}(?:[a-z]{{1,9}}[.:]?{_B}{{0,3}})?[\d,;–^{_BLANKS}-]{{0,150}}{_SOURCE_NOTE}"
-_HELD = re.compile(rf"{_B}*(?:{_BEGINNING})+\Z|{_B}+\Z", re.IGNORECASE)
+# Every proper beginning of a marker.
+_BEGINNING = re.compile(
+    rf"{_OPEN}\^?{_B}{{0,3}}(?:[a-z]{{1,9}}[.:]?{_B}{{0,3}})?[\d,;–^{_BLANKS}-]{{0,150}}{_SOURCE_NOTE}", re.IGNORECASE
+)
+_LONGEST_HELD = 250
+_STEPS = re.compile(rf"[^{_BLANKS}\[【［]+|.", re.DOTALL)
 
 
 def _held_from(text: str) -> int:
-    """Where the text begins that may still become a marker, or is the blank before one."""
-    match = _HELD.search(text)
-    return match.start() if match else len(text)
+    """Where the text begins that may still become a marker, or is the blank before one.
+
+    Beginnings inside one are held together: taking out the inner marker may complete the outer one.
+    """
+    start = len(text)
+    while (opening := max(text.rfind(bracket, 0, start) for bracket in "[【［")) >= 0:
+        if not _BEGINNING.fullmatch(text, opening, start):
+            break
+        start = opening
+    return max(len(text[:start].rstrip(_BLANKS)), len(text) - _LONGEST_HELD)
 
 
 def _numbers(listed: str) -> list[int]:
@@ -279,7 +291,7 @@ class _CodeSplitter:
         if run.end() >= 3 and self._at_line_start:
             self._fence = run[0]
             return run.end(), True
-        rest = self._buffer[run.end() :]
+        rest = self._buffer[run.end() : run.end() + _LONGEST_INLINE_CODE + 2]
         newline = rest.find("\n", 0, _LONGEST_INLINE_CODE)
         limit = newline if newline >= 0 else _LONGEST_INLINE_CODE
         close = re.search(rf"(?<!`){run[0]}(?!`)", rest)

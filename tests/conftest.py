@@ -1,0 +1,105 @@
+"""A real Postgres for the whole session, the sample corpus in it, and empty databases beside it."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
+from evals.sample.build import build_sample_corpus
+from ingest.domain import IngestReport
+from ingest.pipeline import Run, ingest
+from ingest.sources import Request, select
+from retrieval.access import tenant_id
+from retrieval.database import migrations
+from retrieval.database.server import database_dsn
+from retrieval.engine import Engine, open_engine
+from retrieval.models.loading import load_embedder
+from retrieval.models.protocols import Embedder
+from retrieval.settings import DatabaseSettings, Settings
+from tests.fakes import WordEmbedder
+
+# What the developer's shell says must not decide a test.
+for name in [name for name in os.environ if name.startswith("PINCITE_") or name == "OPENAI_API_KEY"]:
+    del os.environ[name]
+
+_databases = count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The embedded server's DSN: its first database stays empty."""
+    return database_dsn(DatabaseSettings(data_dir=tmp_path_factory.mktemp("pincite")))
+
+
+@pytest.fixture
+def dsn(server: str) -> Iterator[str]:
+    """A database of one's own, migrated and empty."""
+    yield from new_database(server)
+
+
+@pytest.fixture
+def settings(dsn: str) -> Settings:
+    """Settings on a database of one's own."""
+    return on_database(dsn)
+
+
+@pytest.fixture
+def words() -> WordEmbedder:
+    """A fake embedder that can be broken."""
+    return WordEmbedder()
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Embedder:
+    """The default embedder, loaded once."""
+    return load_embedder(Settings().embedder)
+
+
+@pytest.fixture(scope="session")
+def sample_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The built sample corpus: a folder per tenant."""
+    return {folder.name: folder for folder in build_sample_corpus(tmp_path_factory.mktemp("sample"))}
+
+
+@pytest.fixture(scope="session")
+def sample_settings(server: str, sample_folders: dict[str, Path], minilm: Embedder) -> Iterator[Settings]:
+    """Settings on a database with both tenants of the sample corpus. Read from it; do not write to it."""
+    for created in new_database(server):
+        for tenant, folder in sample_folders.items():
+            ingest_folder(created, minilm, tenant, Request(manifest=folder / "manifest.yaml"))
+        yield on_database(created)
+
+
+@pytest.fixture(scope="session")
+async def engine(sample_settings: Settings) -> AsyncIterator[Engine]:
+    """An open engine over the sample corpus. Its parts are shared: replace none in place."""
+    async with open_engine(sample_settings) as opened:
+        yield opened
+
+
+def new_database(server: str) -> Iterator[str]:
+    """Creates a database, migrates it, drops it at the end."""
+    name = f"test_{next(_databases)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        created = make_conninfo(server, dbname=name)
+        migrations.upgrade(created)
+        yield created
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def on_database(dsn: str) -> Settings:
+    """The default settings on this database."""
+    return Settings(database=DatabaseSettings(database_url=SecretStr(dsn)))
+
+
+def ingest_folder(dsn: str, embedder: Embedder, tenant: str, request: Request) -> IngestReport:
+    """One run of the ingest path."""
+    run = Run(dsn=dsn, tenant=tenant_id(tenant), embedder=embedder, settings=Settings().ingest)
+    return ingest(run, select(request))

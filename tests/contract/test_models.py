@@ -1,0 +1,64 @@
+"""What the paths rely on in a model, asked of the fakes and of the real ones alike."""
+
+import numpy as np
+import pytest
+
+from retrieval.models.protocols import Embedder, Reranker
+from tests.fakes import OverlapReranker, WordEmbedder
+
+
+@pytest.fixture(params=["words", pytest.param("minilm", marks=pytest.mark.model)])
+def embedder(request: pytest.FixtureRequest) -> Embedder:
+    model: Embedder = request.getfixturevalue(request.param)
+    return model
+
+
+def test_vectors_are_unit_length_and_in_order(embedder: Embedder) -> None:
+    """One unit vector per text, in the order given, whatever the lengths; no texts give no vectors."""
+    texts = ["short", "a much longer text about pressure sensors " * 4, "short"]
+    vectors = embedder.embed_documents(texts)
+    assert vectors.shape == (3, embedder.dimensions)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-5)
+    assert embedder.embed_documents([]).shape[0] == 0
+
+
+async def test_a_question_is_embedded_like_a_document(embedder: Embedder) -> None:
+    """The same text has the same vector on both paths."""
+    question = await embedder.embed_question("calibration of sensors")
+    np.testing.assert_allclose(question, embedder.embed_documents(["calibration of sensors"])[0], atol=1e-5)
+
+
+def test_related_texts_are_nearer_than_unrelated_ones(embedder: Embedder) -> None:
+    """Inner products order by relatedness."""
+    vectors = embedder.embed_documents(["vacation days per year", "how many vacation days", "pump firmware update"])
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_tokens_are_counted_without_truncation(embedder: Embedder) -> None:
+    """A text longer than the model's limit has a count above the limit; the empty text costs only special tokens."""
+    empty, long = embedder.count_tokens(["", "word " * 2 * embedder.max_tokens])
+    assert empty <= 2
+    assert long > embedder.max_tokens
+
+
+async def test_a_living_model_answers_a_ping(embedder: Embedder) -> None:
+    """`ping` returns."""
+    await embedder.ping()
+
+
+async def test_a_reranker_scores_every_passage() -> None:
+    """One score per passage, higher for the better one."""
+    reranker: Reranker = OverlapReranker()
+    scores = await reranker.score("vacation days", ["pumps", "vacation days in Norway", ""])
+    assert len(scores) == 3
+    assert scores[1] == max(scores)
+
+
+def test_the_fake_can_be_broken() -> None:
+    """A broken fake raises as a real one would."""
+    words = WordEmbedder()
+    words.broken = True
+    with pytest.raises(Exception, match="broken on purpose"):
+        words.embed_documents(["x"])

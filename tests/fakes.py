@@ -1,0 +1,70 @@
+"""Fake models. They pass the same contract suite as the real ones (tests/contract/test_models.py)."""
+
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from retrieval.errors import EmbedderUnavailable, RerankerUnavailable
+from retrieval.models.protocols import Vectors
+
+
+class WordEmbedder:
+    """Texts with words in common are near each other: each word adds one fixed direction. Can be broken."""
+
+    name = "words-64"
+    dimensions = 64
+    max_tokens = 64
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.embedded: list[str] = []
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(re.findall(r"\w+|[^\w\s]", text)) + 2 for text in texts]
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        if self.broken:
+            raise EmbedderUnavailable("broken on purpose")
+        self.embedded.extend(texts)
+        vectors = np.array([self._embed(text) for text in texts], dtype=np.float32)
+        return vectors.reshape(len(texts), self.dimensions)
+
+    async def embed_question(self, text: str) -> Vectors:
+        if self.broken:
+            raise EmbedderUnavailable("broken on purpose")
+        return self._embed(text)
+
+    async def ping(self) -> None:
+        await self.embed_question("ready")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _embed(self, text: str) -> Vectors:
+        vector = np.full(self.dimensions, 1e-3)
+        for word in re.findall(r"\w+", text.lower()):
+            vector += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(self.dimensions)
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+class OverlapReranker:
+    """Scores by words in common. Can be broken."""
+
+    name = "overlap"
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    async def score(self, question: str, passages: Sequence[str]) -> list[float]:
+        if self.broken:
+            raise RerankerUnavailable("broken on purpose")
+        asked = set(question.lower().split())
+        return [float(len(asked & set(passage.lower().split()))) for passage in passages]
+
+    async def ping(self) -> None:
+        await self.score("ready", ["ready"])
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,146 @@
+"""Answers over HTTP: the order of events, what a failure looks like before and after the first byte, and letting go."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from retrieval.domain import AnswerFailed, TextDelta
+from retrieval.errors import AccessDenied, LlmInterrupted, PinciteError, StoreUnavailable
+from tests.e2e.standing import FOUND, GOOD, QUOTE, ScriptedPath, client_of, events_of, live, scripted_app
+
+QUESTION = {"question": "When does the gate open?"}
+SOON = 2.0
+
+
+async def _ask(path: ScriptedPath, headers: dict[str, str] | None = None, **body: Any) -> httpx2.Response:
+    async with client_of(scripted_app(path)) as client:
+        return await client.post("/v1/answers", json=QUESTION | body, headers=headers or {})
+
+
+async def test_a_good_stream_is_passages_then_words_and_citations_then_finished() -> None:
+    """The events come in the promised order with the promised fields."""
+    response = await _ask(ScriptedPath(*GOOD))
+    events = events_of(response.text)
+    assert [name for name, _ in events] == ["passages", "text", "text", "citation", "finished"]
+    passages, citation, finished = events[0][1], events[3][1], events[4][1]
+    assert passages["request_id"] == response.headers["x-request-id"]
+    assert passages["passages"][0]["section"] == ["Opening", "Hours"]
+    assert citation["quote"] == QUOTE
+    assert finished["outcome"] == "answered"
+    assert finished["citations"] == [citation]
+
+
+async def test_a_stream_may_not_be_stored_or_buffered_on_its_way() -> None:
+    """Its headers tell caches and proxies to keep their hands off."""
+    headers = (await _ask(ScriptedPath(*GOOD))).headers
+    assert headers["content-type"].startswith("text/event-stream")
+    assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-store", "no")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({}, {"stream": False}), ({"Accept": "application/json"}, {})],
+    ids=["stream false", "accept json"],
+)
+async def test_one_body_says_the_same_as_the_stream(headers: dict[str, str], body: dict[str, Any]) -> None:
+    """The JSON answer is the finished event and the passages."""
+    events = dict(events_of((await _ask(ScriptedPath(*GOOD))).text))
+    answer = (await _ask(ScriptedPath(*GOOD), headers, **body)).json()
+    assert answer["passages"] == events["passages"]["passages"]
+    assert answer["confidence"] == events["passages"]["confidence"]
+    assert {name: answer[name] for name in events["finished"]} == events["finished"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("error", "status"), [(StoreUnavailable("no database"), 503), (AccessDenied("no"), 403), (KeyError("secret"), 500)]
+)
+async def test_a_failure_before_the_first_byte_is_a_clean_status(error: Exception, status: int, stream: bool) -> None:
+    """Nothing has been sent yet, so the status tells the truth, in both modes."""
+    response = await _ask(ScriptedPath(then=error), stream=stream)
+    assert response.status_code == status
+    assert response.json()["error"]["code"] == (error.code if isinstance(error, PinciteError) else "internal_error")
+    assert "secret" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        (ScriptedPath(FOUND, AnswerFailed(code="llm_interrupted", message="it broke off")), "llm_interrupted"),
+        (ScriptedPath(FOUND, then=LlmInterrupted("it broke off")), "llm_interrupted"),
+        (ScriptedPath(FOUND, then=KeyError("secret")), "internal_error"),
+        (ScriptedPath(FOUND, TextDelta(text="At ")), "internal_error"),
+    ],
+    ids=["failed event", "our error", "unexpected error", "no ending"],
+)
+async def test_a_failure_after_the_first_byte_is_the_last_event(path: ScriptedPath, code: str) -> None:
+    """A stream ends in `finished` or `error`, and an unexpected error tells nothing of itself."""
+    response = await _ask(path)
+    name, data = events_of(response.text)[-1]
+    assert (response.status_code, name, data["error"]["code"]) == (200, "error", code)
+    assert data["error"]["request_id"] == response.headers["x-request-id"]
+    assert "secret" not in response.text
+
+
+async def test_a_broken_answer_in_one_body_is_a_502() -> None:
+    """Half an answer is not sent as if it were one."""
+    failed = AnswerFailed(code="llm_interrupted", message="it broke off")
+    response = await _ask(ScriptedPath(FOUND, TextDelta(text="At "), failed), stream=False)
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "llm_interrupted")
+
+
+async def test_silence_is_filled_with_comments() -> None:
+    """A proxy that cuts idle connections sees life; the event that was waited for still comes."""
+    app = scripted_app(ScriptedPath(FOUND, hang=True), heartbeat=0.02)
+    async with live(app) as url, httpx2.AsyncClient(base_url=url) as client:
+        async with client.stream("POST", "/v1/answers", json=QUESTION) as response:
+            seen = ""
+            async with asyncio.timeout(SOON):
+                async for text in response.aiter_text():
+                    seen += text
+                    if seen.count(": ping\n\n") >= 3:
+                        break
+        assert seen.startswith("event: passages\n")
+
+
+async def test_hanging_up_mid_stream_lets_go_of_the_answer() -> None:
+    """When the client leaves, the work behind the stream is closed at once, not at its next word."""
+    path = ScriptedPath(FOUND, hang=True)
+    async with live(scripted_app(path)) as url, httpx2.AsyncClient(base_url=url) as client:
+        async with client.stream("POST", "/v1/answers", json=QUESTION) as response:
+            await anext(response.aiter_text())
+            assert not path.released.is_set()
+        await asyncio.wait_for(path.released.wait(), SOON)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_hanging_up_before_the_first_byte_lets_go_of_the_answer(stream: bool) -> None:
+    """Also while nothing has been sent yet, and in the mode that sends everything at the end."""
+    path = ScriptedPath(hang=True)
+    async with live(scripted_app(path)) as url, httpx2.AsyncClient(base_url=url) as client:
+        with pytest.raises(httpx2.ReadTimeout):
+            await client.post("/v1/answers", json=QUESTION | {"stream": stream}, timeout=0.1)
+        await asyncio.wait_for(path.released.wait(), SOON)
+
+
+async def test_a_reader_who_is_slow_slows_the_work_and_loses_nothing() -> None:
+    """All of many events arrive, in order, though they are made faster than they are read."""
+    words = [TextDelta(text=f"{number} ") for number in range(500)]
+    events = events_of((await _ask(ScriptedPath(FOUND, *words, GOOD[-1]))).text)
+    assert "".join(data["text"] for name, data in events if name == "text") == "".join(word.text for word in words)
+
+
+async def test_a_stopping_server_ends_its_streams_with_an_error_event() -> None:
+    """Clients are told to ask again instead of seeing a broken connection."""
+    path = ScriptedPath(FOUND, hang=True)
+    app = scripted_app(path)
+    async with live(app) as url, httpx2.AsyncClient(base_url=url) as client:
+        async with client.stream("POST", "/v1/answers", json=QUESTION) as response:
+            chunks = response.aiter_text()
+            first = await anext(chunks)
+            app.state.stopping.set()
+            rest = "".join([text async for text in chunks])
+        assert events_of(first + rest)[-1][1]["error"]["code"] == "shutting_down"
+        await asyncio.wait_for(path.released.wait(), SOON)

@@ -1,0 +1,92 @@
+"""The gateway, the prompt and the citation filter in front of a real llama.cpp server. Shapes only, never text."""
+
+import re
+from collections.abc import Iterator
+from contextlib import aclosing
+from uuid import UUID
+
+import pytest
+
+from retrieval.domain import Candidate, ChunkKey, CitationFound, Passage, RankedPassage, TextDelta, Usage
+from retrieval.errors import LlmUnavailable
+from retrieval.generation.citations import CitationStream
+from retrieval.generation.llm import OpenAiLlm
+from retrieval.generation.prompting import build_prompt
+from retrieval.settings import LlmSettings
+from tests.llm_servers.real import Unobtainable, real_llm
+
+pytestmark = pytest.mark.llm
+
+TEXT = "Annual leave is 30 working days. Night workers get three more days."
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[LlmSettings]:
+    try:
+        with real_llm() as settings:
+            yield settings
+    except Unobtainable as reason:
+        pytest.skip(str(reason))
+
+
+def _passage() -> RankedPassage:
+    key = ChunkKey(document_id=UUID(int=1), ordinal=0)
+    return RankedPassage(
+        number=1,
+        passage=Passage(
+            key=key,
+            uri="hr/leave.md",
+            title="Leave",
+            heading_path=("Entitlement",),
+            text=TEXT,
+            char_start=100,
+            char_end=100 + len(TEXT),
+            first_page=1,
+            last_page=1,
+        ),
+        candidate=Candidate(key=key, dense_rank=1, lexical_rank=1, cosine=0.5, bm25=1.0, score=1.0),
+        score=1.0,
+    )
+
+
+async def test_a_real_model_streams_text_then_usage(settings: LlmSettings) -> None:
+    """A real server's stream is pieces of text, then one usage it counted itself; what it cites is verified."""
+    passages = [_passage()]
+    llm = OpenAiLlm(settings.model_copy(update={"max_output_tokens": 60}))
+    await llm.ping()
+    stream = CitationStream(passages)
+    pieces = [piece async for piece in llm.stream(build_prompt("How many days of leave are there?", passages))]
+    await llm.close()
+    *text, usage = pieces
+    assert isinstance(usage, Usage)
+    assert not usage.estimated
+    assert usage.prompt_tokens > 50
+    assert 0 < usage.completion_tokens <= 60
+    assert all(isinstance(piece, str) and piece for piece in text)
+
+    events = [event for piece in text if isinstance(piece, str) for event in await stream.feed(piece)]
+    answer = await stream.finish()
+    events += answer.events
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == answer.text
+    assert {int(number) for number in re.findall(r"\[(\d+)\]", answer.text)} <= {1}
+    for event in events:
+        if isinstance(event, CitationFound):
+            cited = event.citation
+            assert TEXT[cited.char_start - 100 : cited.char_end - 100] == cited.quote
+
+
+async def test_a_prompt_too_long_is_refused_in_words_of_our_own(settings: LlmSettings) -> None:
+    """A context overflow is `LlmUnavailable` and says what the caller can do about it."""
+    llm = OpenAiLlm(settings)
+    with pytest.raises(LlmUnavailable, match="too long"):
+        await anext(llm.stream(build_prompt("days " * 9000, [_passage()])))
+    await llm.close()
+
+
+async def test_leaving_a_real_stream_early_frees_the_server(settings: LlmSettings) -> None:
+    """After a reader left, the next question is answered at once: the server has stopped the first."""
+    llm = OpenAiLlm(settings.model_copy(update={"max_output_tokens": 2000}))
+    for _ in range(4):
+        async with aclosing(llm.stream(build_prompt("Tell a long story.", []))) as pieces:
+            assert await anext(pieces)
+    await llm.close()
