@@ -13,29 +13,23 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from retrieval.engine import open_engine
-from retrieval.errors import InvalidSettings, PinciteError
+from retrieval.errors import InvalidSettings
 from retrieval.settings import Settings
-
-app = typer.Typer()
 
 _STREAMS_MAY_FINISH = 2.0  # seconds after the signal in which open streams may end by themselves
 _ALL_MUST_END = 5  # seconds after the signal at which whatever is left is cut
 
 
-@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [default: PINCITE_API_HOST]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0: any free one [default: PINCITE_API_PORT]")] = None,
 ) -> None:
     """Serve the HTTP API and the page."""
+    settings = Settings()
+    listener = _listener(settings.api.host if host is None else host, settings.api.port if port is None else port)
     try:
-        settings = Settings()
-        listener = _listener(settings.api.host if host is None else host, settings.api.port if port is None else port)
         asyncio.run(_serve(settings, listener))
-    except PinciteError as error:
-        typer.echo(f"pincite: {error.code}: {error}", err=True)
-        raise typer.Exit(2) from error
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except (KeyboardInterrupt, asyncio.CancelledError):  # stopped before it had started
         raise typer.Exit(130) from None
 
 

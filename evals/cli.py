@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evals.runner import OnCase
 
 _ON_STDERR = Console(stderr=True)
+_PATIENCE = 60.0  # seconds
 
 
 def eval_command(
@@ -70,11 +71,21 @@ def _evaluate(subject: "Subject", data_dir: Path, *, ablate: bool) -> "Evaluatio
         from evals.evaluation import evaluate
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed: pip install 'pincite[evals]'") from error
-    settings = Settings()
-    settings = replace(settings, database=settings.database.model_copy(update={"data_dir": data_dir}))
     files = data_dir / "files" / subject.dataset.name
     with _progress() as progress:
-        return asyncio.run(evaluate(settings, subject, files, ablate=ablate, progress=progress))
+        return asyncio.run(evaluate(_settings(data_dir), subject, files, ablate=ablate, progress=progress))
+
+
+def _settings(data_dir: Path) -> Settings:
+    """The service's settings, with the evaluations' database and patience: a busy machine must not change a ranking."""
+    settings = Settings()
+    patient = {"timeout": _PATIENCE}
+    return replace(
+        settings,
+        database=settings.database.model_copy(update={"data_dir": data_dir, "database_timeout": _PATIENCE}),
+        embedder=settings.embedder.model_copy(update=patient),
+        reranker=settings.reranker.model_copy(update=patient),
+    )
 
 
 def _conclude(

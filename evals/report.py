@@ -153,6 +153,10 @@ def result_json(
     }
 
 
+def _means(values: Values) -> dict[str, float]:
+    return {measure: mean(of_questions.values()) for measure, of_questions in values.items()}
+
+
 def _question_json(evaluation: Evaluation, asked: Asked) -> dict[str, Any]:
     case, served = asked.case, asked.served
     values = {name: of[case.case_id] for name, of in evaluation.values.items() if case.case_id in of}

@@ -31,7 +31,8 @@ export function place({ section, first_page: first, last_page: last }) {
 export function factsLine({ outcome, answered_by: by, timings_ms: timings, usage, rejected_citations: rejected }) {
   const author = by === "extractive" ? "quoted from the passages" : `written by ${by}`;
   const parts = outcome === "answered" ? [author] : [];
-  for (const [stage, ms] of Object.entries(timings)) parts.push(`${stage.replaceAll("_", " ")} ${duration(ms)}`);
+  const noticed = Object.entries(timings).filter(([, ms]) => ms >= 0.5);
+  parts.push(...noticed.map(([stage, ms]) => `${stage.replaceAll("_", " ")} ${duration(ms)}`));
   if (usage) parts.push(`${usage.estimated ? "about " : ""}${usage.prompt_tokens + usage.completion_tokens} tokens`);
   if (rejected) parts.push(`${rejected} unverifiable ${rejected === 1 ? "citation" : "citations"} taken out`);
   return parts.join(" · ");

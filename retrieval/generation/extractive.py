@@ -79,7 +79,9 @@ class ExtractiveAnswer:
         """The answer as a stream, like a language model's after verification."""
         for index, sentence in enumerate(self.sentences):
             separator = "\n" if index else ""
-            yield TextDelta(text=f"{separator}{sentence.quote} [{sentence.ranked.number}]")
+            # A PDF's lines end in the middle of sentences: the citation's quote keeps that, the answer need not.
+            quote = " ".join(sentence.quote.split())
+            yield TextDelta(text=f"{separator}{quote} [{sentence.ranked.number}]")
             yield CitationFound(citation=sentence.citation)
 
 

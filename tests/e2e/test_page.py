@@ -2,49 +2,29 @@
 
 import asyncio
 import json
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Press
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 from api.app import create_app
 from retrieval.generation.llm import OpenAiLlm
 from tests.conftest import new_database
+from tests.e2e.browsing import CHROMIUM, DRIVER, Page, headless_chromium
 from tests.e2e.corpus import HOSTILE_SENTENCE, Keys, engine_on, fill
 from tests.e2e.standing import live
 from tests.fakes import WordEmbedder
 from tests.llm_servers.scripted import hang_midway, scripted_llm, slow_drip
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
-)
 QUESTION = "When does the harbour café open its doors?"
-T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()), reason="needs chromium and chromium-driver (Debian packages)"
-    ),
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromium-driver (Debian packages)"),
 ]
 
 
@@ -61,14 +41,8 @@ def key(database: tuple[str, Keys]) -> str:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    with headless_chromium() as driver:
         yield driver
-        driver.quit()
 
 
 @asynccontextmanager
@@ -82,49 +56,6 @@ async def url(database: tuple[str, Keys], words: WordEmbedder) -> AsyncIterator[
     """The page over the small corpus, answered by quoting."""
     async with _served(database[0], words) as served:
         yield served
-
-
-class Page:
-    """The page as a person uses it. Blocks: use it in a thread, the server shares the test's loop."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def open(self, url: str, key: str, speaking_for: str = "") -> None:
-        self.driver.get("about:blank")
-        self.driver.get(f"{url}/#key={key}&as={speaking_for}")
-        self.until(lambda: not self.driver.current_url.count("#"))
-
-    def ask(self, question: str) -> None:
-        field = self.one("#question")
-        field.clear()
-        field.send_keys(question, Press.ENTER)
-
-    def answer(self, question: str) -> None:
-        self.ask(question)
-        self.until(lambda: self.one("#facts").is_displayed())
-
-    def one(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def text(self, selector: str) -> str:
-        return str(self.one(selector).get_property("textContent"))
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_async_script(  # type: ignore[no-untyped-call]
-            f"const done = arguments[arguments.length - 1]; (async () => {{ {script} }})().then(done)", *arguments
-        )
-
-    def until(self, condition: Callable[[], T]) -> T:
-        return WebDriverWait(self.driver, 10, 0.02).until(lambda _driver: condition())
-
-    def open_first_citation(self) -> str:
-        self.one(".marker").click()
-        self.until(lambda: self.all("#document mark"))
-        return self.text("#document mark")
 
 
 @pytest.fixture
@@ -285,14 +216,14 @@ async def test_nothing_sticks_out_at_any_width(page: Page, url: str, key: str, w
 
     def look() -> int:
         metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[no-untyped-call]
+        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         try:
             page.open(url, key)
             page.answer(QUESTION)
             page.open_first_citation()
             return int(page.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth"))
         finally:
-            page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[no-untyped-call]
+            page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     assert await asyncio.to_thread(look) <= 0
 

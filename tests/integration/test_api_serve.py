@@ -19,7 +19,7 @@ from tests.e2e.standing import events_of
 from tests.fakes import WordEmbedder
 from tests.llm_servers.scripted import hang_midway, scripted_llm
 
-SERVE = [sys.executable, "-c", "from api.cli import app; app(prog_name='pincite serve')"]
+SERVE = [sys.executable, "-c", "from pincite import main; main()", "serve"]
 # A provider that does not answer: no weights to load, and the answers degrade.
 DEAD_EMBEDDER = {
     "PINCITE_EMBEDDER_PROVIDER": "openai",
