@@ -1,6 +1,9 @@
 """A real Postgres for the whole session, the sample corpus in it, and empty databases beside it."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -32,9 +35,15 @@ _databases = count(1)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The embedded server's DSN: its first database stays empty."""
-    return database_dsn(DatabaseSettings(data_dir=tmp_path_factory.mktemp("pincite")))
+def server() -> str:
+    """The embedded server's DSN: its first database stays empty.
+
+    Not in pytest's own folder: another run starting would close that one to the user the server runs as.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="pincite-test-"))
+    # The server's own exit handler is registered after this one, so it runs before it.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return database_dsn(DatabaseSettings(data_dir=folder))
 
 
 @pytest.fixture

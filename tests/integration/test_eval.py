@@ -115,40 +115,44 @@ async def test_validity_is_read_from_the_document(small: tuple[Engine, Dataset],
     assert bad.served.valid == (False,)
 
 
-@pytest.fixture
-def beir(tmp_path: Path) -> Path:
-    """A set of three documents and two queries."""
-    corpus = [
-        {"_id": "pump", "title": "Pumps", "text": "The red pump runs at forty bar."},
-        {"_id": "valve", "title": "Valves", "text": "A brass valve closes the pipe."},
-        {"_id": "empty", "title": "", "text": ""},
-    ]
-    queries = [{"_id": "1", "text": "how many bar has the pump"}, {"_id": "2", "text": "what closes the pipe"}]
-    return beir_folder(tmp_path / "small", corpus=corpus, queries=queries, qrels="1\tpump\t1\n2\tvalve\t1\n")
+PUMP, VALVE = "The red pump runs at forty bar.", "A brass valve closes the pipe."
+
+
+def pumps_and_valves(folder: Path, pump: str, valve: str) -> Path:
+    """A set of three documents and twelve queries, the first six for the document `pump`, the others for `valve`."""
+    corpus = [{"_id": "pump", "text": pump}, {"_id": "valve", "text": valve}, {"_id": "empty", "text": ""}]
+    queries = [{"_id": f"p{at}", "text": f"how many bar has pump {at}"} for at in range(6)]
+    queries += [{"_id": f"v{at}", "text": f"what closes pipe {at}"} for at in range(6)]
+    qrels = "".join(f"{kind[0]}{at}\t{kind}\t1\n" for kind in ("pump", "valve") for at in range(6))
+    return beir_folder(folder / "small", corpus=corpus, queries=queries, qrels=qrels)
 
 
 @pytest.mark.model
-def test_command(beir: Path, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command indexes, asks, keeps a baseline, and fails with 1 when the next run is worse."""
+def test_command(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command indexes, asks, keeps a baseline, passes on the same, and exits with 1 when the next run is worse."""
     monkeypatch.setenv("PINCITE_DATABASE_URL", dsn)
+    good = pumps_and_valves(tmp_path / "good", PUMP, VALVE)
+    swapped = pumps_and_valves(tmp_path / "swapped", VALVE, PUMP)
     kept, result = tmp_path / "kept.json", tmp_path / "result.json"
-    common = ["eval", "--beir", str(beir), "--data-dir", str(tmp_path / "data"), "--baseline", str(kept)]
+    common = ["eval", "--data-dir", str(tmp_path / "data"), "--baseline", str(kept), "--json", str(result)]
 
-    first = CliRunner().invoke(app, [*common, "--save-baseline", "--ablate", "--json", str(result)])
-
+    first = CliRunner().invoke(app, [*common, "--beir", str(good), "--save-baseline", "--ablate"])
     assert first.exit_code == 0, first.output
     found = json.loads(result.read_text())
     assert found["measures"]["nDCG@10"]["value"] == 1
-    assert found["questions"][1]["ranking"] == ["beir-small/valve", "beir-small/pump"]
+    assert found["questions"][-1]["ranking"] == ["beir-small/valve", "beir-small/pump"]
     assert list(found["ablation"]) == ["dense", "lexical", "fused"]
-    assert found["notes"] == ["no baseline to compare with: --save-baseline makes this run one"]
-    raised = json.loads(kept.read_text())
-    raised["cases"] = [*map(str, range(1, 21))]
-    raised["values"] = {"nDCG@10": [1] * 20}
-    kept.write_text(json.dumps(raised))
-    same = CliRunner().invoke(app, common)
-    assert same.exit_code == 0, same.output
-    assert "another version" not in same.output
+
+    again = CliRunner().invoke(app, [*common, "--beir", str(good), "--sample-queries", "8"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(result.read_text())["measures"]["nDCG@10"]["difference"] == 0
+
+    worse = CliRunner().invoke(app, [*common, "--beir", str(swapped)])
+    assert worse.exit_code == 1, worse.output
+    assert [line.split(" by ")[0] for line in json.loads(result.read_text())["objections"]] == [
+        "nDCG@10 fell",
+        "MRR@10 fell",
+    ]
 
 
 @pytest.mark.parametrize(
