@@ -46,8 +46,8 @@ class _Recording:
     async def ping(self) -> None:
         await self._embedder.ping()
 
-    def close(self) -> None:
-        self._embedder.close()
+    async def close(self) -> None:
+        await self._embedder.close()
 
 
 def main(folder: Path, workers: Annotated[int, typer.Option(min=1)] = 1) -> None:

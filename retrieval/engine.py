@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 class Closable(Protocol):
     """What holds threads or connections until it is closed."""
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ async def _opened(stack: AsyncExitStack, load: Callable[[Settings], Model], sett
     """The loaded model, closed when the engine is."""
     model = await asyncio.to_thread(load, settings)
     if isinstance(model, Closable):
-        stack.callback(model.close)
+        stack.push_async_callback(model.close)
     return model
 
 

@@ -39,7 +39,7 @@ class WordEmbedder:
     async def ping(self) -> None:
         await self.embed_question("ready")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing is held."""
 
     def _embed(self, text: str) -> Vectors:
@@ -66,5 +66,5 @@ class OverlapReranker:
     async def ping(self) -> None:
         await self.score("ready", ["ready"])
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing is held."""

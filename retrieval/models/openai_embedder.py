@@ -67,9 +67,10 @@ class OpenAiEmbedder:
         except openai.OpenAIError as error:
             raise EmbedderUnavailable("the embedding provider did not answer") from error
 
-    def close(self) -> None:
-        """Closes the blocking client; the asynchronous one ends with its event loop."""
+    async def close(self) -> None:
+        """Closes both clients."""
         self._client.close()
+        await self._questions.close()
 
     def _embed_batch(self, texts: list[str]) -> Vectors:
         try:

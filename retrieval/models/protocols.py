@@ -36,7 +36,7 @@ class Embedder(Protocol):
     async def ping(self) -> None:
         """Returns when the model could answer now. Raises `EmbedderUnavailable`."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Lets go of threads and connections."""
 
 
@@ -53,5 +53,5 @@ class Reranker(Protocol):
     async def ping(self) -> None:
         """Returns when the model could answer now. Raises `RerankerUnavailable`."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Lets go of threads and connections."""

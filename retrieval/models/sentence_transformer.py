@@ -65,7 +65,7 @@ class SentenceTransformerEmbedder:
     async def ping(self) -> None:
         await self.embed_question("ready")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Lets the model's thread end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -106,7 +106,7 @@ class CrossEncoderReranker:
     async def ping(self) -> None:
         await self.score("ready", ["ready"])
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Lets the model's thread end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 

@@ -268,6 +268,6 @@ async def test_a_slow_embedder_is_given_up(pumps: str) -> None:
         slow = SentenceTransformerEmbedder(engine.settings.embedder.model_copy(update={"timeout": 0.000_001}))
         engine.embedder = slow
         found = await retrieve(engine, asked())
-        slow.close()
+        await slow.close()
     assert found.degraded == (Degradation.EMBEDDER_UNAVAILABLE,)
     assert found.passages

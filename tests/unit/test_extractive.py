@@ -42,7 +42,7 @@ class Meaning:
     async def ping(self) -> None:
         return
 
-    def close(self) -> None:
+    async def close(self) -> None:
         return
 
     def _vector(self, text: str) -> Vectors:
