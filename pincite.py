@@ -2,6 +2,7 @@
 
 import sys
 
+import structlog
 import typer
 
 from api.cli import serve
@@ -27,9 +28,13 @@ app.add_typer(database, name="db")
 
 
 def main() -> None:
-    """Runs a command; an error made on purpose is one line on stderr and exit code 2."""
+    """Runs a command; an error made on purpose is one line on stderr and exit code 2. Logs go to stderr as well."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         app()
     except PinciteError as error:
         print(f"pincite: {error.code}: {error}", file=sys.stderr)  # noqa: T201 - a command's voice
+        sys.exit(2)
+    except Exception:  # noqa: BLE001 - whatever it is: exit code 1 would say that some documents failed
+        structlog.get_logger(__name__).exception("internal_error")
         sys.exit(2)

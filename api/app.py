@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from api import errors
 from api.envelope import BodyLimit, Envelope
 from api.openapi import describer
+from api.probe import ReadinessProbe
 from api.routes import answers, documents, health, page, search
 from retrieval.engine import Engine, open_engine
 from retrieval.settings import Settings
@@ -34,6 +35,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.engine = engine
     app.state.stopping = asyncio.Event()
+    app.state.probe = ReadinessProbe()
     errors.install(app)
     for routes in (answers, search, documents, health, page):
         app.include_router(routes.router)

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
+from api.schemas import Principals
 from retrieval.access import Caller, caller
 from retrieval.engine import Engine
 from retrieval.errors import AccessDenied, Unauthenticated
@@ -36,13 +39,35 @@ async def querying_key(
 
 
 def caller_of(key: ApiKey, principals: Sequence[str] | None) -> Caller:
-    """The key's tenant with the named principals, or its own. Raises `AccessDenied` without the scope `act_as`."""
-    if principals is None:
-        return caller(key.tenant, key.principals)
-    if "act_as" not in key.scopes:
+    """Who asks: with the scope `act_as` the named principals (none named: only `everyone`), else the key's own.
+
+    A key with `act_as` never lends its own: a front end that forgets to name them must not open the service's
+    documents. Raises `AccessDenied` when a key without it names any.
+    """
+    if "act_as" in key.scopes:
+        return caller(key.tenant, list(principals or ()))
+    if principals is not None:
         raise AccessDenied("this API key may not speak for others (scope: act_as): leave out principals")
-    return caller(key.tenant, list(principals))
+    return caller(key.tenant, key.principals)
+
+
+def _listed(lines: list[str]) -> list[str]:
+    # Header bytes reach us decoded as Latin-1; what clients send is UTF-8. Empty elements do not count (RFC 9110).
+    try:
+        text = ",".join(lines).encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        raise PydanticCustomError("not_utf_8", "must be UTF-8") from None
+    return [named for element in text.split(",") if (named := element.strip(" \t"))]
 
 
 OpenedEngine = Annotated[Engine, Depends(opened_engine)]
 QueryingKey = Annotated[ApiKey, Depends(querying_key)]
+HeaderPrincipals = Annotated[
+    Principals | None,
+    BeforeValidator(_listed),
+    Header(
+        alias="X-Pincite-Principals",
+        description="As `principals` in a question's body: `user:ada, group:eng`, in UTF-8. Only with `act_as`.",
+    ),
+]
+"""The principals of a request without a body. A header, because addresses end up in the logs of proxies."""

@@ -28,6 +28,7 @@ from retrieval.errors import (
     LlmInterrupted,
     LlmUnavailable,
     NotFound,
+    ParserUnavailable,
     PinciteError,
     RerankerUnavailable,
     StoreUnavailable,
@@ -56,10 +57,12 @@ STATUS: Mapping[type[PinciteError], int] = {
     StoreUnavailable: 503,
     StoreUnsupported: 503,
     EmbedderUnavailable: 503,
+    ParserUnavailable: 503,
     RerankerUnavailable: 503,
     LlmUnavailable: 503,
     LlmInterrupted: 502,
 }
+_STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in STATUS.items()}
 
 # What the framework itself refuses: (status, code, message).
 _FRAMEWORK: Mapping[int, tuple[int, str, str]] = {
@@ -82,6 +85,11 @@ logger = logging.getLogger("pincite.api")
 def status_of(error: type[PinciteError]) -> int:
     """The status of an error class: its own, else its nearest ancestor's."""
     return next(STATUS[ancestor] for ancestor in error.__mro__ if ancestor in STATUS)
+
+
+def status_of_code(code: str) -> int:
+    """The status of an error of which only the code is left; 500 for a code that no error has."""
+    return _STATUS_OF_CODE.get(code, 500)
 
 
 def error_body(code: str, message: str, request_id: str) -> ErrorBody:

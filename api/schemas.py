@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from retrieval.domain import AnswerFinished, Candidate, Citation, Degradation, RankedPassage, Retrieval, Usage
+from retrieval.domain import AnswerFinished, Candidate, Citation, Degradation, Outcome, RankedPassage, Retrieval, Usage
 from retrieval.readiness import Readiness
 from retrieval.reading import StoredDocument
 
@@ -24,7 +24,13 @@ QuestionText = Annotated[
 Principal = Annotated[str, StringConstraints(min_length=1, max_length=221)]
 Principals = Annotated[list[Principal], Field(max_length=500)]
 
-_SPEAK_FOR = "On whose behalf (`user:ada`, `group:eng`). Only for keys with the scope `act_as`; else the key's own."
+# An exact score would tell how common a word is in all documents, also those that the asker may not see.
+Rounded = Annotated[float, AfterValidator(lambda number: round(number, 2))]
+
+_SPEAK_FOR = (
+    "On whose behalf (`user:ada`, `group:eng`). With the scope `act_as` only: left out or empty, such a key sees what "
+    "everyone may see. Keys without it ask as the principals they were made with and may not send any."
+)
 
 
 class _Wire(BaseModel):
@@ -61,6 +67,7 @@ class _Place(_Wire):
     """Where something stands. Offsets are Unicode code points into the document's text, half open."""
 
     document_id: UUID
+    version: int = Field(description="The document's version that was read; another one may have another text")
     uri: str
     title: str
     section: list[str] = Field(description="Headings above the place, outermost first")
@@ -71,16 +78,14 @@ class _Place(_Wire):
 
 
 class PassageOut(_Place):
-    """A found passage, with what each search leg said of it."""
+    """A found passage, with its rank in each search leg."""
 
     number: int = Field(description="From 1: what `[n]` in an answer refers to")
     text: str
-    score: float = Field(description="What the order is by")
-    fused_score: float = Field(description="Before any reranker")
+    score: Rounded = Field(description="What the order is by, rounded")
+    fused_score: Rounded = Field(description="Before any reranker, rounded")
     dense_rank: int | None = Field(description="Rank by meaning, from 1; null where that leg did not propose it")
     lexical_rank: int | None = Field(description="Rank by words, from 1; null where that leg did not propose it")
-    cosine: float
-    bm25: float
 
     @classmethod
     def of(cls, ranked: RankedPassage) -> Self:
@@ -88,6 +93,7 @@ class PassageOut(_Place):
         return cls(
             number=ranked.number,
             document_id=passage.key.document_id,
+            version=passage.version,
             uri=passage.uri,
             title=passage.title,
             section=list(passage.heading_path),
@@ -106,8 +112,6 @@ def _legs(candidate: Candidate) -> dict[str, Any]:
         "fused_score": candidate.score,
         "dense_rank": candidate.dense_rank,
         "lexical_rank": candidate.lexical_rank,
-        "cosine": candidate.cosine,
-        "bm25": candidate.bm25,
     }
 
 
@@ -123,6 +127,7 @@ class CitationOut(_Place):
         return cls(
             number=citation.number,
             document_id=citation.document_id,
+            version=citation.version,
             uri=citation.uri,
             title=citation.title,
             section=list(citation.heading_path),
@@ -154,7 +159,7 @@ class SearchResponse(_Wire):
 
     request_id: str
     passages: list[PassageOut]
-    confidence: float = Field(description="0 to 1: the best fused score, an absolute number")
+    confidence: Rounded = Field(description="0 to 1: the best fused score, an absolute number, rounded")
     degraded: list[Degradation] = Field(description="What gave way while this was served")
     timings_ms: dict[str, float]
 
@@ -186,7 +191,9 @@ class CitationEvent(CitationOut):
 class FinishedEvent(_Wire):
     """Event `finished`: the last one of a good stream."""
 
-    outcome: Literal["answered", "refused"] = Field(description="`refused`: nothing you may see answers the question")
+    outcome: Outcome = Field(
+        description="`refused`: nothing you may see answers the question; `unsupported`: no citation of the text holds"
+    )
     text: str = Field(description="The whole answer; where it differs from the streamed text, this one counts")
     citations: list[CitationOut]
     rejected_citations: int = Field(description="Markers that pointed nowhere, taken out of the text")
@@ -205,7 +212,7 @@ class AnswerResponse(FinishedEvent):
 
     request_id: str
     passages: list[PassageOut]
-    confidence: float
+    confidence: Rounded
 
     @classmethod
     def joined(cls, found: SearchResponse, finished: AnswerFinished) -> Self:
@@ -263,7 +270,6 @@ class DocumentResponse(_Wire):
 
 class PartOut(_Wire):
     state: Literal["ready", "unavailable", "not_configured"]
-    detail: str
 
 
 class ReadinessResponse(_Wire):
@@ -274,7 +280,7 @@ class ReadinessResponse(_Wire):
 
     @classmethod
     def of(cls, readiness: Readiness) -> Self:
-        parts = {name: PartOut(state=part.state, detail=part.detail) for name, part in readiness.parts.items()}
+        parts = {name: PartOut(state=part.state) for name, part in readiness.parts.items()}
         return cls(ready=readiness.ready, parts=parts)
 
 

@@ -98,7 +98,7 @@ def _asking_notes(asked: Iterable[Asked]) -> list[str]:
     broken, degraded = Counter[str](), Counter[Degradation]()
     for each in asked:
         degraded.update({*each.degraded, *(each.served.degraded if each.served else ())})
-        if each.served and each.served.outcome not in {"answered", "refused"}:
+        if each.served and each.served.outcome not in {"answered", "unsupported", "refused"}:
             broken[each.served.outcome] += 1
     return [
         *(f"{count} questions were served without a part: {part}" for part, count in degraded.items()),

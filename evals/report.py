@@ -63,7 +63,7 @@ def _measures_table(evaluation: Evaluation, comparisons: Iterable[Comparison]) -
             _number(found.value),
             _number(found.baseline),
             _number(found.difference, signed=True),
-            _number(found.p_value),
+            _chance(found.p_value),
             _verdict(found),
         )
     table.add_row("leaks", str(len(dataset.cases)), str(len(evaluation.leaks)))
@@ -102,7 +102,7 @@ def _ablation_table(ablation: Mapping[str, Values]) -> Table:
     for name, values in ablation.items():
         differences = [value - fused[case] for case, value in values.get("nDCG@10", {}).items()]
         p_value = None if name == "fused" else paired_p_value(differences)
-        table.add_row(name, *(_number(mean(values[measure].values())) for measure in measures), _number(p_value))
+        table.add_row(name, *(_number(mean(values[measure].values())) for measure in measures), _chance(p_value))
     return table
 
 
@@ -182,6 +182,10 @@ def _table(title: str, *columns: str) -> Table:
         text = column in {columns[0], ""}
         table.add_column(column, justify="left" if text else "right", overflow="fold")
     return table
+
+
+def _chance(p_value: float | None) -> str:
+    return "< .001" if p_value is not None and p_value < 0.001 else _number(p_value)
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:

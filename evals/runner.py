@@ -10,6 +10,7 @@ from pathlib import Path
 from evals.dataset import Case, Dataset, Subject
 from ingest.domain import Failure
 from ingest.pipeline import Run, ingest
+from retrieval.access import Caller
 from retrieval.answering import answer, retrieve
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, Degradation, Passage, PassagesFound, Question
 from retrieval.engine import Engine, Missing, open_engine, prepare_database
@@ -131,16 +132,16 @@ async def _serve(engine: Engine, case: Case) -> Served:
         text=finished.text if finished else "",
         passages=passages,
         citations=citations,
-        valid=tuple([await _is_valid(engine, case, citation) for citation in citations]),
+        valid=tuple([await holds(engine, case.caller, citation) for citation in citations]),
         degraded=finished.degraded if finished else (),
         milliseconds=milliseconds,
     )
 
 
-async def _is_valid(engine: Engine, case: Case, citation: Citation) -> bool:
-    """True when the person can open the document and finds the quote at exactly this place."""
+async def holds(engine: Engine, caller: Caller, citation: Citation) -> bool:
+    """True when the caller can open the document and finds the quote at exactly this place. Asks the database anew."""
     try:
-        document = await read_document(engine, case.caller, citation.document_id)
+        document = await read_document(engine, caller, citation.document_id)
     except NotFound:
         return False
     there = document.text[citation.char_start : citation.char_end]

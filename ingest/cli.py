@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ingest.domain import IngestReport, Metadata
 from ingest.pipeline import Run, ingest
-from ingest.sources import Request, select
+from ingest.sources import Request, check_metadata, select
 from retrieval.access import principal, tenant_id
 from retrieval.engine import prepare_database
 from retrieval.errors import InputError
@@ -32,6 +32,7 @@ def ingest_command(
     include: Annotated[list[str] | None, typer.Option(help="Only files that match this glob")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No files that match this glob")] = None,
     manifest: Annotated[Path | None, typer.Option(help="JSONL or YAML: ACL, title, metadata per document")] = None,
+    prefix: Annotated[str | None, typer.Option(help="First part of the uris [default: the folder's name]")] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents no longer at the source")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, change nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout")] = False,
@@ -48,6 +49,7 @@ def ingest_command(
         manifest=manifest,
         acl=frozenset(map(principal, allow or ())),
         metadata=_metadata(metadata or []),
+        prefix=prefix,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
     )
@@ -80,6 +82,10 @@ def _metadata(pairs: list[str]) -> Metadata:
     metadata = dict(pair.partition("=")[::2] for pair in pairs)
     if any("=" not in pair or not pair.partition("=")[0] for pair in pairs):
         raise InputError("--metadata wants key=value")
+    try:
+        check_metadata(metadata)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     return metadata
 
 
@@ -95,7 +101,7 @@ def _progress(documents: int) -> Iterator[Callable[[str, int], None]]:
         TextColumn("· left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_ON_STDERR, transient=not _ON_STDERR.is_terminal) as progress:
+    with Progress(*columns, console=_ON_STDERR, disable=not _ON_STDERR.is_terminal) as progress:
         task = progress.add_task("ingest", total=documents, chunks=0, rate=0.0)
         begun = time.monotonic()
         chunks = 0

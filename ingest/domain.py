@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from retrieval.domain import Section
+
 BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
 Metadata = Mapping[str, str | int | float | bool]
 
@@ -54,18 +56,21 @@ class Document:
 class Chunk:
     """A citable slice: `text == document.text[char_start:char_end]`.
 
+    `heading_path` is that of its first content; `sections` has the start of each section it reaches over.
     `context` (title and heading path, one line) goes before `text` when it is embedded and indexed;
     `token_count` measures both together in the embedding model's tokens, special tokens included.
     """
 
     ordinal: int
     heading_path: tuple[str, ...]
+    sections: tuple[Section, ...]
     context: str
     text: str
     char_start: int
     char_end: int
     first_page: int | None
     last_page: int | None
+    page_starts: tuple[int, ...]
     token_count: int
 
 

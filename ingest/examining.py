@@ -6,6 +6,7 @@ import resource
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -15,7 +16,7 @@ from pebble import ProcessExpired, ProcessPool
 from ingest.domain import Document, Failure, SourceFile
 from ingest.languages import detect_language
 from ingest.parsing import parse_file
-from retrieval.errors import UnreadableDocument
+from retrieval.errors import ParserUnavailable, UnreadableDocument
 from retrieval.settings import IngestSettings
 
 _MEMORY_LIMIT = 4 * 1024**3
@@ -94,6 +95,8 @@ def _outcome(task: _Task, future: Future[Unchanged | Parsed]) -> Unchanged | Par
         return Failure(uri=uri, reason="too_slow", message=f"parsing took over {task.settings.parse_timeout:.0f} s")
     except MemoryError:
         return Failure(uri=uri, reason="too_complex", message="parsing took too much memory")
+    except BrokenProcessPool as error:
+        raise ParserUnavailable("the parsing processes died: is there too little memory?") from error
     except ProcessExpired:
         return Failure(uri=uri, reason="parser_crashed", message="parsing ended its process")
 
@@ -101,7 +104,9 @@ def _outcome(task: _Task, future: Future[Unchanged | Parsed]) -> Unchanged | Par
 def _examine_one(task: _Task) -> Unchanged | Parsed:
     source = task.source
     content = _read(source, task.settings.max_file_bytes)
-    fingerprint = hashlib.sha256(f"{task.recipe}|{source.title}|{source.language}|".encode() + content).digest()
+    fingerprint = hashlib.sha256(
+        repr((task.recipe, source.path.suffix.lower(), source.title, source.language)).encode() + content
+    ).digest()
     if fingerprint == task.known:
         return Unchanged(source=source)
     document = parse_file(source.path, content, source.title)

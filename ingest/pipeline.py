@@ -1,6 +1,6 @@
 """The ingest path: from files to an index. Reads from top to bottom.
 
-select → read → skip if unchanged → parse → cut → embed → store → prune → index
+select → describe → read → skip if unchanged → parse → cut → embed → store → prune → index
 
 One transaction per document: killed at any moment, a run loses and doubles nothing, and the next one carries on.
 """
@@ -11,16 +11,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import structlog
 
 from ingest.chunking import cut
-from ingest.domain import Chunk, Failure, IngestReport
+from ingest.domain import Chunk, Failure, IngestReport, SourceFile
 from ingest.examining import Parsed, Unchanged, examine
 from ingest.sources import Selection
-from ingest.store import KnownDocument, TenantWriter, add_tenant, build_vector_index, claim_profile, open_writer
+from ingest.store import (
+    KnownDocument,
+    TenantWriter,
+    add_tenant,
+    build_vector_index,
+    check_index,
+    claim_profile,
+    open_writer,
+)
 from retrieval.access import TenantId
-from retrieval.errors import UnreadableDocument
+from retrieval.engine import IndexProfile
+from retrieval.errors import StoreUnavailable, UnreadableDocument
 from retrieval.models.protocols import Embedder, Vectors
 from retrieval.settings import IngestSettings
+
+_log = structlog.get_logger(__name__)
 
 PARSING_AND_CUTTING = 1
 """Raise it when parsing or cutting changes what is stored: every document is then made anew."""
@@ -48,6 +60,9 @@ class _CutDocument:
     chunks: tuple[Chunk, ...]
 
 
+_Embedded = tuple[_CutDocument, Vectors | None]
+
+
 @dataclass(slots=True)
 class _Outcomes:
     """Collects what happened, document by document."""
@@ -58,6 +73,7 @@ class _Outcomes:
     unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    described: set[str] = field(default_factory=set)
     chunks: int = 0
 
     def note(self, outcome: str, uri: str, chunks: int = 0) -> None:
@@ -77,21 +93,20 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     """
     begun = time.monotonic()
     outcomes = _Outcomes(run)
-    profile = None
+    profile = check_index(run.dsn, run.embedder) if run.dry_run else claim_profile(run.dsn, run.embedder)
     if not run.dry_run:
-        profile = claim_profile(run.dsn, run.embedder)
         add_tenant(run.dsn, run.tenant)
-    # Two connections: one thread stores a batch while this one re-permissions what is otherwise unchanged.
-    with open_writer(run.dsn, run.tenant) as writer, open_writer(run.dsn, run.tenant) as editor:
-        known = editor.known_documents()
+    with open_writer(run.dsn, run.tenant) as writer:
+        known = writer.known_documents()
         for failure in selection.failures:
             outcomes.fail(failure)
-        examined = _describe(run, editor, known, _examine(run, selection, known), outcomes)
+        sources = _describe(run, writer, known, selection.sources, outcomes)
+        examined = _settle(_examine(run, sources, known), outcomes)
         _store(run, writer, _cut(run, examined, outcomes), outcomes)
         if run.prune:
             _prune(run, writer, selection.gone(known), outcomes)
-    if profile is not None:
-        build_vector_index(run.dsn, profile)
+    if profile is not None and not run.dry_run:
+        _index(run.dsn, profile)
     return IngestReport(
         indexed=tuple(outcomes.indexed),
         updated=tuple(outcomes.updated),
@@ -103,42 +118,64 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     )
 
 
-def _examine(run: Run, selection: Selection, known: dict[str, KnownDocument]) -> Iterator[Unchanged | Parsed | Failure]:
+def _describe(
+    run: Run,
+    writer: TenantWriter,
+    known: dict[str, KnownDocument],
+    sources: Sequence[SourceFile],
+    outcomes: _Outcomes,
+) -> list[SourceFile]:
+    """New permissions and metadata first, before anything is read: a revocation waits for no model and no parser.
+
+    Returns the sources to go on with. One that another run removed meanwhile counts as new.
+    """
+    going_on: list[SourceFile] = []
+    for source in sources:
+        if source.uri in known and not known[source.uri].described_as(source):
+            try:
+                if not run.dry_run and not writer.describe(source):
+                    del known[source.uri]
+            except UnreadableDocument as error:
+                outcomes.fail(Failure(uri=source.uri, reason=error.reason, message=str(error)))
+                continue
+            outcomes.described.add(source.uri)
+        going_on.append(source)
+    return going_on
+
+
+def _examine(
+    run: Run, sources: Sequence[SourceFile], known: dict[str, KnownDocument]
+) -> Iterator[Unchanged | Parsed | Failure]:
     """Reads and parses, in other processes."""
 
     def fingerprint(uri: str) -> bytes | None:
         return known[uri].fingerprint if uri in known else None
 
     recipe = f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
-    return examine(selection.sources, fingerprint, recipe, run.settings, run.workers)
+    return examine(sources, fingerprint, recipe, run.settings, run.workers)
 
 
-def _describe(
-    run: Run,
-    editor: TenantWriter,
-    known: dict[str, KnownDocument],
-    examined: Iterable[Unchanged | Parsed | Failure],
-    outcomes: _Outcomes,
-) -> Iterator[Parsed]:
-    """Settles what needs no embedding; yields the rest."""
+def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: _Outcomes) -> Iterator[Parsed]:
+    """Notes what needs no embedding; yields the rest."""
     for found in examined:
         match found:
             case Failure():
                 outcomes.fail(found)
+            case Unchanged(source=source):
+                outcomes.note("updated" if source.uri in outcomes.described else "unchanged", source.uri)
             case Parsed():
                 yield found
-            case Unchanged(source=source) if known[source.uri].described_as(source):
-                outcomes.note("unchanged", source.uri)
-            case Unchanged(source=source):
-                if not run.dry_run:
-                    editor.describe(source)
-                outcomes.note("updated", source.uri)
 
 
 def _cut(run: Run, documents: Iterable[Parsed], outcomes: _Outcomes) -> Iterator[_CutDocument]:
     """Cuts each document into chunks that the embedder takes whole."""
+    embedder = run.embedder
     for parsed in documents:
-        chunks = cut(parsed.document, run.embedder.count_tokens, run.embedder.max_tokens, run.settings.overlap_tokens)
+        try:
+            chunks = cut(parsed.document, embedder.count_tokens, embedder.max_tokens, run.settings.overlap_tokens)
+        except RecursionError:
+            outcomes.fail(Failure(uri=parsed.source.uri, reason="too_complex", message="it is nested too deeply"))
+            continue
         if chunks:
             yield _CutDocument(parsed=parsed, chunks=tuple(chunks))
         else:
@@ -150,10 +187,10 @@ def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], ou
     with ThreadPoolExecutor(1, thread_name_prefix="writer") as thread:
         storing: Future[None] | None = None
         for batch in _batches(documents):
-            vectors = None if run.dry_run else _embed(run.embedder, batch)
+            embedded = [(document, None) for document in batch] if run.dry_run else _embed(run, batch, outcomes)
             if storing is not None:
                 storing.result()
-            storing = thread.submit(_store_batch, writer, batch, vectors, outcomes)
+            storing = thread.submit(_store_batch, writer, embedded, outcomes)
         if storing is not None:
             storing.result()
 
@@ -171,25 +208,29 @@ def _batches(documents: Iterable[_CutDocument]) -> Iterator[list[_CutDocument]]:
         yield batch
 
 
-def _embed(embedder: Embedder, batch: Sequence[_CutDocument]) -> list[Vectors]:
-    """One matrix per document, from one model call."""
+def _embed(run: Run, batch: Sequence[_CutDocument], outcomes: _Outcomes) -> Sequence[_Embedded]:
+    """A matrix for each document, from one model call; a text the model refuses costs its own document only."""
     texts = [f"{chunk.context}\n{chunk.text}" for document in batch for chunk in document.chunks]
     ends = np.cumsum([len(document.chunks) for document in batch])
-    return np.split(embedder.embed_documents(texts), ends[:-1])
+    try:
+        return list(zip(batch, np.split(run.embedder.embed_documents(texts), ends[:-1]), strict=True))
+    except UnreadableDocument as error:
+        if len(batch) > 1:
+            return [embedded for document in batch for embedded in _embed(run, [document], outcomes)]
+        outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
+        return []
 
 
-def _store_batch(
-    writer: TenantWriter, batch: Sequence[_CutDocument], vectors: Sequence[Vectors] | None, outcomes: _Outcomes
-) -> None:
-    for at, document in enumerate(batch):
-        source = document.parsed.source
+def _store_batch(writer: TenantWriter, embedded: Sequence[_Embedded], outcomes: _Outcomes) -> None:
+    for document, vectors in embedded:
+        uri = document.parsed.source.uri
         try:
             if vectors is not None:
-                writer.replace(document.parsed, document.chunks, vectors[at])
+                writer.replace(document.parsed, document.chunks, vectors)
         except UnreadableDocument as error:
-            outcomes.fail(Failure(uri=source.uri, reason=error.reason, message=str(error)))
+            outcomes.fail(Failure(uri=uri, reason=error.reason, message=str(error)))
         else:
-            outcomes.note("indexed", source.uri, len(document.chunks))
+            outcomes.note("indexed", uri, len(document.chunks))
 
 
 def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: _Outcomes) -> None:
@@ -198,3 +239,11 @@ def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: _Outco
         if not run.dry_run:
             writer.remove(uri)
         outcomes.note("removed", uri)
+
+
+def _index(dsn: str, profile: IndexProfile) -> None:
+    """Builds the vector index where there is none. Without it searches are exact, only slower: no reason to fail."""
+    try:
+        build_vector_index(dsn, profile)
+    except StoreUnavailable as error:
+        _log.warning("vector_index_not_built", reason=str(error))

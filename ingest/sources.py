@@ -1,11 +1,13 @@
 """Which files a run is about, and what their owner says of each."""
 
+import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pathspec import GitIgnoreSpec
@@ -15,7 +17,9 @@ from ingest.domain import Failure, Metadata, SourceFile
 from ingest.languages import DETECTABLE
 from ingest.parsing import SUPPORTED_EXTENSIONS
 from retrieval.access import principal
-from retrieval.errors import InvalidManifest, InvalidPrincipal
+from retrieval.errors import InputError, InvalidManifest, InvalidPrincipal
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ManifestEntry(BaseModel):
@@ -26,9 +30,9 @@ class ManifestEntry(BaseModel):
     path: str = Field(min_length=1)
     uri: str | None = Field(None, min_length=1, max_length=600)
     title: str | None = Field(None, min_length=1)
-    allow: list[str] | None = Field(None, min_length=1)
+    allow: list[str] = Field(default_factory=list, min_length=1)
     language: str | None = None
-    metadata: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    metadata: dict[str, str | int | bool | Finite] = Field(default_factory=dict)
 
 
 class _Manifest(BaseModel):
@@ -45,6 +49,7 @@ class Request:
     manifest: Path | None = None
     acl: frozenset[str] = frozenset()
     metadata: Metadata = field(default_factory=dict)
+    prefix: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -62,7 +67,12 @@ class Selection:
     scopes: tuple[str, ...]
 
     def gone(self, known: Iterable[str]) -> list[str]:
-        """Known uris inside the scopes that are no longer at the source."""
+        """Known uris inside the scopes that are no longer at the source.
+
+        Raises `InputError` when nothing at all is there: an unmounted disk must not look like a deleted archive.
+        """
+        if not self.present:
+            raise InputError("no document was found: nothing is pruned")
         return sorted(uri for uri in known if uri.startswith(self.scopes) and uri not in self.present)
 
 
@@ -80,26 +90,31 @@ def select(request: Request) -> Selection:
     """
     entries = _read_manifest(request.manifest) if request.manifest else {}
     if request.paths:
-        roots = [path.resolve(strict=True) for path in request.paths]
-        found = [file for root in roots for file in _walk(root)]
-        scopes = tuple(f"{root.name}/" for root in roots if root.is_dir())
+        roots = [_absolute(path) for path in request.paths]
+        found = [file for root in roots for file in _walk(root, request.prefix)]
+        unused = _unused(entries, found, roots)
+        on_disk = frozenset[str]()
     else:
         assert request.manifest is not None
-        folder = request.manifest.resolve().parent
-        found = [_Found(path=path, uri=_uri(folder, path), relative=entry.path) for path, entry in entries.items()]
-        scopes = (f"{folder.name}/",)
-    return _selection(request, found, entries, scopes)
+        roots = [_absolute(request.manifest).parent]
+        found = [_listed(roots[0], path, request.prefix) for path in entries]
+        unused = []
+        # A document that is no longer listed but still there may belong to another manifest: it is not gone.
+        on_disk = frozenset(file.uri for file in _walk(roots[0], request.prefix))
+    scopes = tuple(f"{request.prefix or root.name}/" for root in roots if root.is_dir())
+    selection = _selection(request, found, entries, scopes)
+    return replace(selection, failures=(*selection.failures, *unused), present=selection.present | on_disk)
 
 
 def _selection(
-    request: Request, found: Sequence[_Found], entries: dict[Path, ManifestEntry], scopes: tuple[str, ...]
+    request: Request, found: Sequence[_Found], entries: Mapping[str, ManifestEntry], scopes: tuple[str, ...]
 ) -> Selection:
     wanted = _filter(request.include, request.exclude)
     sources: dict[str, SourceFile] = {}
     failures: list[Failure] = []
     present: set[str] = set()
     for file in found:
-        source = _source(request, file, entries.get(file.path))
+        source = _source(request, file, entries.get(_key(file.path)))
         present.add(source.uri)
         if not wanted(file.relative):
             continue
@@ -114,7 +129,7 @@ def _selection(
 
 
 def _source(request: Request, file: _Found, entry: ManifestEntry | None) -> SourceFile:
-    allow = frozenset(entry.allow) if entry is not None and entry.allow is not None else request.acl
+    allow = frozenset(entry.allow) if entry is not None and entry.allow else request.acl
     return SourceFile(
         path=file.path,
         uri=(entry.uri if entry is not None else None) or file.uri,
@@ -144,9 +159,40 @@ def _objection(source: SourceFile, taken: dict[str, SourceFile]) -> Failure | No
     return None
 
 
-def _walk(root: Path) -> Iterator[_Found]:
+def _absolute(path: Path) -> Path:
+    """The path as given, made absolute: a symlinked folder keeps the name it is called by."""
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow symlinks
+
+
+def _key(path: Path) -> str:
+    """A file's name for comparing: the same whichever way its accents are composed."""
+    return unicodedata.normalize("NFC", os.path.normpath(path))
+
+
+def _unused(entries: Mapping[str, ManifestEntry], found: Sequence[_Found], roots: Sequence[Path]) -> list[Failure]:
+    """Entries for files that are not there: silence would leave a misspelt file with the command line's permissions."""
+    used = {_key(file.path) for file in found}
+    inside = [key for key in entries.keys() - used if any(Path(key).is_relative_to(_key(root)) for root in roots)]
+    return [
+        Failure(uri=entries[key].path, reason="not_found", message="the manifest names it, but it was not found")
+        for key in sorted(inside)
+    ]
+
+
+def _listed(folder: Path, key: str, prefix: str | None) -> _Found:
+    relative = Path(key).relative_to(_key(folder)).as_posix()
+    named = folder / relative
+    if not named.exists():
+        # On disk its accents may be composed differently.
+        named = next((path for path in folder.rglob("*") if _key(path) == key), named)
+    return _Found(path=named, uri=f"{prefix or folder.name}/{relative}", relative=relative)
+
+
+def _walk(root: Path, prefix: str | None) -> Iterator[_Found]:
     if root.is_file():
-        yield _Found(path=root, uri=root.name, relative=root.name)
+        yield _Found(path=root, uri=f"{prefix}/{root.name}" if prefix else root.name, relative=root.name)
         return
 
     def stop(error: OSError) -> None:
@@ -159,32 +205,47 @@ def _walk(root: Path) -> Iterator[_Found]:
             path = Path(folder, name)
             if name.startswith(".") or path.suffix.lower() not in SUPPORTED_EXTENSIONS:
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
                 continue
-            yield _Found(path=path, uri=_uri(root, path), relative=path.relative_to(root).as_posix())
-
-
-def _uri(root: Path, path: Path) -> str:
-    return f"{root.name}/{path.relative_to(root).as_posix()}"
+            relative = path.relative_to(root).as_posix()
+            yield _Found(path=path, uri=f"{prefix or root.name}/{relative}", relative=relative)
 
 
 def _filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
-    included = GitIgnoreSpec.from_lines(include or ["*"])
-    excluded = GitIgnoreSpec.from_lines(exclude)
+    try:
+        included = GitIgnoreSpec.from_lines(include or ["*"])
+        excluded = GitIgnoreSpec.from_lines(exclude)
+    except ValueError as error:
+        raise InputError(f"not a glob: {error}") from error
     return lambda relative: included.match_file(relative) and not excluded.match_file(relative)
 
 
-def _read_manifest(manifest: Path) -> dict[Path, ManifestEntry]:
+def _read_manifest(manifest: Path) -> dict[str, ManifestEntry]:
     """Entries by the file they describe. Raises `InvalidManifest`, naming the entry."""
-    folder = manifest.resolve().parent
+    found: dict[str, ManifestEntry] = {}
     try:
         text = manifest.read_text(encoding="utf-8")
-        entries = _jsonl(text) if manifest.suffix == ".jsonl" else _yaml(text)
-        for entry in entries:
-            _check_entry(entry, folder)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, ValueError, InvalidPrincipal) as error:
-        raise InvalidManifest(f"{manifest}: {error}") from error
-    return {folder / entry.path: entry for entry in entries}
+        for entry in _jsonl(text) if manifest.suffix == ".jsonl" else _yaml(text):
+            _check_entry(entry)
+            _enter(found, _key(_absolute(manifest).parent / entry.path), entry)
+    except (OSError, ValueError, yaml.YAMLError, InvalidPrincipal) as error:
+        raise InvalidManifest(f"{manifest}: {_one_line(error)}") from error
+    return found
+
+
+def _enter(entries: dict[str, ManifestEntry], key: str, entry: ManifestEntry) -> None:
+    if key in entries:
+        raise ValueError(f"{entry.path}: is listed twice")
+    entries[key] = entry
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, OSError):
+        return error.strerror or "cannot be read"
+    return " ".join(str(error).split())
 
 
 def _jsonl(text: str) -> list[ManifestEntry]:
@@ -195,7 +256,7 @@ def _line(number: int, line: str) -> ManifestEntry:
     try:
         return ManifestEntry.model_validate(json.loads(line))
     except ValueError as error:
-        raise ValueError(f"line {number}: {error}") from error
+        raise ValueError(f"line {number}: {_one_line(error)}") from error
 
 
 def _yaml(text: str) -> list[ManifestEntry]:
@@ -203,10 +264,18 @@ def _yaml(text: str) -> list[ManifestEntry]:
     return _Manifest.model_validate(content).documents
 
 
-def _check_entry(entry: ManifestEntry, folder: Path) -> None:
-    if not (folder / entry.path).resolve().is_relative_to(folder):
+def _check_entry(entry: ManifestEntry) -> None:
+    if Path(entry.path).is_absolute() or os.path.normpath(entry.path).startswith(".."):
         raise ValueError(f"{entry.path}: lies outside the manifest's folder")
     if entry.language is not None and entry.language not in DETECTABLE:
         raise ValueError(f"{entry.path}: language {entry.language!r} is not one of {', '.join(sorted(DETECTABLE))}")
-    for name in entry.allow or ():
+    for name in entry.allow:
         principal(name)
+    check_metadata(entry.metadata)
+
+
+def check_metadata(metadata: Metadata) -> None:
+    """Raises ValueError for what Postgres cannot keep."""
+    for text in (part for pair in metadata.items() for part in pair if isinstance(part, str)):
+        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError(f"metadata {text!r}: holds characters that are not text")

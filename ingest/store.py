@@ -1,8 +1,9 @@
 """What the ingest path writes: one transaction per document, everything of it or nothing."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
@@ -16,11 +17,12 @@ from psycopg.types.json import Jsonb
 from ingest.domain import Chunk, SourceFile
 from ingest.examining import Parsed
 from retrieval.access import TenantId
+from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import ReferenceStatement, TenantStatement, reference_statement, tenant_statement
 from retrieval.database.store import tenant_identity
 from retrieval.engine import IndexProfile, check_profile
-from retrieval.errors import UnreadableDocument
+from retrieval.errors import IndexMismatch, UnreadableDocument
 from retrieval.models.protocols import Embedder, Vectors
 
 Row = TypeVar("Row")
@@ -29,7 +31,10 @@ _DOCUMENT_IDS = UUID("5b0d2c2e-0f6c-4b39-9d2c-6a1f6f6f3c11")
 """Namespace: a document's id follows from its tenant and uri, so that a rebuilt index orders ties the same way."""
 _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
-_STAGED_TYPES = ("int4", "text[]", "text", "text", "int4", "int4", "int4", "int4", "int4", "halfvec")
+_BUILD_POLL = 0.5
+MOST_DIMENSIONS = 4000
+"""What pgvector's HNSW takes of a halfvec."""
+_STAGED_TYPES = ("int4", "text[]", "jsonb", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4", "halfvec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +108,21 @@ class TenantWriter:
             )
             self._add(document_id, parsed.language, chunks, vectors)
 
-    def describe(self, source: SourceFile) -> None:
-        """New permissions and metadata, the text untouched: seen by the next search. Raises `StoreUnavailable`."""
+    def describe(self, source: SourceFile) -> bool:
+        """New permissions and metadata, the text untouched: seen by the next search. False: it is not there any more.
+
+        Raises `StoreUnavailable`, and `UnreadableDocument` when Postgres refuses the metadata.
+        """
         with self._turn():
-            self._run(
-                _statement("describe_document"),
-                uri=source.uri,
-                acl=sorted(source.acl),
-                metadata=Jsonb(dict(source.metadata)),
-                updated_at=datetime.now(UTC),
+            return (
+                self._run(
+                    _statement("describe_document"),
+                    uri=source.uri,
+                    acl=sorted(source.acl),
+                    metadata=Jsonb(dict(source.metadata)),
+                    updated_at=datetime.now(UTC),
+                )
+                > 0
             )
 
     def remove(self, uri: str) -> None:
@@ -161,8 +172,9 @@ class TenantWriter:
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
             return cursor.execute(statement.query, parameters | {"tenant_id": self._tenant}).fetchall()
 
-    def _run(self, statement: TenantStatement, **parameters: object) -> None:
-        self._connection.execute(statement.query, parameters | {"tenant_id": self._tenant})
+    def _run(self, statement: TenantStatement, **parameters: object) -> int:
+        """How many rows it touched."""
+        return self._connection.execute(statement.query, parameters | {"tenant_id": self._tenant}).rowcount
 
 
 @contextmanager
@@ -182,22 +194,39 @@ def add_tenant(dsn: str, tenant: TenantId) -> None:
 
 def claim_profile(dsn: str, embedder: Embedder) -> IndexProfile:
     """Binds an empty database to this embedder. Raises `IndexMismatch` when it belongs to another one."""
+    if embedder.dimensions > MOST_DIMENSIONS:
+        raise IndexMismatch(f"vectors of more than {MOST_DIMENSIONS} dimensions cannot be indexed")
     with _connect(dsn) as connection, store_errors():
         connection.execute(
             _reference("claim_profile").query, {"embedder": embedder.name, "dimensions": embedder.dimensions}
         )
-        with connection.cursor(row_factory=class_row(IndexProfile)) as cursor:
-            profile = cursor.execute(reference_statement("retrieval", "index_profile").query).fetchall()[0]
-    check_profile(profile, embedder)
+    profile = check_index(dsn, embedder)
+    assert profile is not None
     return profile
+
+
+def check_index(dsn: str, embedder: Embedder) -> IndexProfile | None:
+    """The index's profile, None when nothing was ingested yet. Raises `IndexMismatch` for another embedder's."""
+    with _connect(dsn) as connection, store_errors(), connection.cursor(row_factory=class_row(IndexProfile)) as cursor:
+        found = cursor.execute(reference_statement("retrieval", "index_profile").query).fetchall()
+    if not found:
+        return None
+    check_profile(found[0], embedder)
+    if found[0].dimensions != embedder.dimensions:
+        raise IndexMismatch(
+            f"the embedder gives {embedder.dimensions} dimensions, the index was built with {found[0].dimensions}"
+        )
+    return found[0]
 
 
 def build_vector_index(dsn: str, profile: IndexProfile) -> bool:
     """Builds the HNSW index if there is none yet, or only the ruin of one; True when it built.
 
-    After the first bulk load, because building is 4-5 times faster than inserting. Searches go on meanwhile.
+    After the first bulk load, because building is 4-5 times faster than inserting. Searches go on meanwhile. One build
+    at a time: a run that finds another one building waits for it. Raises `StoreUnavailable`.
     """
     with _connect(dsn) as connection, store_errors():
+        _become_only_builder(connection)
         with connection.cursor(row_factory=class_row(_VectorIndex)) as cursor:
             found = cursor.execute(_reference("vector_index").query).fetchall()
         if found and found[0].valid:
@@ -205,14 +234,23 @@ def build_vector_index(dsn: str, profile: IndexProfile) -> bool:
         connection.execute(_reference("drop_vector_index").query)
         connection.execute("SET maintenance_work_mem = '512MB'")
         connection.execute(_statement("create_vector_index").sized(profile.dimensions).query)
-        connection.execute("ANALYZE documents, chunks, embeddings, chunk_terms, term_statistics")
+        # VACUUM also merges what GIN keeps aside after many inserts: until then the planner shuns the index.
+        connection.execute("VACUUM (ANALYZE) documents, chunks, embeddings, chunk_terms, term_statistics")
     return True
+
+
+def _become_only_builder(connection: psycopg.Connection[Any]) -> None:
+    """Takes the builders' lock, which ends with the connection. Asks again and again instead of waiting in one
+    statement: that would hold a snapshot, for whose end the other build, being concurrent, would wait in turn."""
+    statement = _reference("lock_index_build").query
+    while connection.execute(statement).fetchone() != (True,):
+        time.sleep(_BUILD_POLL)
 
 
 @contextmanager
 def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     with store_errors():
-        connection = psycopg.connect(dsn, autocommit=True, application_name="pincite-ingest")
+        connection = connect(dsn, autocommit=True)
     with connection:
         yield connection
 
@@ -221,12 +259,14 @@ def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
     return (
         chunk.ordinal,
         list(chunk.heading_path),
+        Jsonb([asdict(section) for section in chunk.sections]),
         chunk.context,
         chunk.text,
         chunk.char_start,
         chunk.char_end,
         chunk.first_page,
         chunk.last_page,
+        list(chunk.page_starts),
         chunk.token_count,
         HalfVector(vector),
     )

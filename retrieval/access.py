@@ -12,7 +12,7 @@ EVERYONE = "everyone"
 TenantId = NewType("TenantId", str)
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_PRINCIPAL = re.compile(r"everyone|[a-z]{1,20}:[^\s,{}\"\\\x00-\x1f]{1,200}")
+_PRINCIPAL = re.compile(r"everyone|[a-z]{1,20}:[^\s,{}\"\\\x00-\x1f\ud800-\udfff]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from retrieval.domain import (
 from retrieval.engine import Engine, Missing
 from retrieval.errors import (
     EmbedderUnavailable,
+    IndexMismatch,
     InvalidQuestion,
     LlmInterrupted,
     LlmUnavailable,
@@ -39,7 +40,7 @@ from retrieval.generation.llm import Llm
 from retrieval.generation.packing import pack
 from retrieval.generation.prompting import build_prompt
 from retrieval.models.protocols import Vectors
-from retrieval.reading import visible_documents
+from retrieval.reading import standing
 from retrieval.search.fusion import FusedPassage, fuse
 from retrieval.search.legs import Hit, dense_leg, lexical_leg
 from retrieval.search.reranking import numbered, rerank
@@ -76,6 +77,7 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
         confidence=min(fused[0].candidate.score, 1.0) if fused else 0.0,
         degraded=tuple(degraded),
         timings_ms=watch.milliseconds(),
+        embedding=embedding,
     )
 
 
@@ -126,10 +128,10 @@ async def _generate(
     passages = pack(retrieval.passages, engine.settings.llm.max_context_tokens)
     usage: Usage | None = None
 
-    async def still_visible(citation: Citation) -> bool:
-        return bool(await visible_documents(engine.store, question.caller, [citation.document_id]))
+    async def holds(citation: Citation) -> bool:
+        return all(await standing(engine.store, question.caller, [citation]))
 
-    cited = CitationStream(passages, still_visible)
+    cited = CitationStream(passages, holds, question.text)
     async with aclosing(llm.stream(build_prompt(question.text, passages))) as pieces:
         async for piece in pieces:
             if isinstance(piece, Usage):
@@ -140,23 +142,22 @@ async def _generate(
     whole = await cited.finish()
     for event in whole.events:
         yield event
+    outcome: Outcome = "answered" if whole.citations else "unsupported"
     yield _finished(
-        retrieval, watch, "answered", llm.name, whole.text, whole.citations, rejected=whole.rejected, usage=usage
+        retrieval, watch, outcome, llm.name, whole.text, whole.citations, rejected=whole.rejected, usage=usage
     )
 
 
 async def _extract(
     engine: Engine, question: Question, retrieval: Retrieval, watch: Stopwatch
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """The best supporting sentences, word for word; what was revoked in the meantime is left out."""
+    """The best supporting sentences, word for word; what was revoked or rewritten in the meantime is left out."""
     embedder = None if isinstance(engine.embedder, Missing) else engine.embedder
-    if Degradation.EMBEDDER_UNAVAILABLE in retrieval.degraded:
-        embedder = None
-    extracts = await ExtractiveAnswerer(embedder).answer(question.text, retrieval.passages)
-    visible = await visible_documents(
-        engine.store, question.caller, {citation.document_id for citation in extracts.citations}
-    )
-    kept = tuple(sentence for sentence in extracts.sentences if sentence.ranked.passage.key.document_id in visible)
+    extracts = await ExtractiveAnswerer(embedder).answer(question.text, retrieval.passages, retrieval.embedding)
+    if not extracts.used_meaning and Degradation.EMBEDDER_UNAVAILABLE not in retrieval.degraded:
+        retrieval = replace(retrieval, degraded=(*retrieval.degraded, Degradation.EMBEDDER_UNAVAILABLE))
+    holding = await standing(engine.store, question.caller, extracts.citations)
+    kept = tuple(sentence for sentence, holds in zip(extracts.sentences, holding, strict=True) if holds)
     extracts = ExtractiveAnswer(sentences=kept)
     for event in extracts.events():
         yield event
@@ -192,13 +193,17 @@ async def _embed(engine: Engine, question: Question, degraded: list[Degradation]
     if isinstance(engine.embedder, Missing):
         degraded.append(Degradation.EMBEDDER_UNAVAILABLE)
         return None
-    if await engine.profile() is None:
+    profile = await engine.profile()
+    if profile is None:
         return None
     try:
-        return await engine.embedder.embed_question(question.text)
+        embedding = await engine.embedder.embed_question(question.text)
     except EmbedderUnavailable:
         degraded.append(Degradation.EMBEDDER_UNAVAILABLE)
         return None
+    if len(embedding) != profile.dimensions:
+        raise IndexMismatch(f"the embedder now gives {len(embedding)} dimensions, the index has {profile.dimensions}")
+    return embedding
 
 
 async def _rerank(

@@ -7,11 +7,15 @@ Offsets are Unicode code points into the document's stored text, half open: `tex
 Pages count from 1.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.access import Caller
 
@@ -61,11 +65,24 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """From this offset of the document on, its text stands under these headings."""
+
+    start: int
+    heading_path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A chunk's text and where it stands: what a citation points into. `text` is the stored text's slice."""
+    """A chunk's text and where it stands: what a citation points into. `text` is the stored text's slice.
+
+    A chunk may reach over small sections and page ends: `heading_path`, `first_page` and `last_page` are those of the
+    whole; `sections` and `page_starts` (offsets at which further pages begin inside it) place each part of it.
+    """
 
     key: ChunkKey
     uri: str
+    version: int
     title: str
     heading_path: tuple[str, ...]
     text: str
@@ -73,6 +90,17 @@ class Passage:
     char_end: int
     first_page: int | None
     last_page: int | None
+    sections: tuple[Section, ...] = ()
+    page_starts: tuple[int, ...] = ()
+
+    def headings_at(self, offset: int) -> tuple[str, ...]:
+        """The headings over this offset of the document."""
+        at = bisect_right(self.sections, offset, key=lambda section: section.start)
+        return self.sections[at - 1].heading_path if at else self.heading_path
+
+    def page_at(self, offset: int) -> int | None:
+        """The page this offset of the document is on; None where the format has no pages."""
+        return None if self.first_page is None else self.first_page + bisect_right(self.page_starts, offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +124,20 @@ class Retrieval:
     confidence: float
     degraded: tuple[Degradation, ...]
     timings_ms: Mapping[str, float]
+    embedding: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """The question's vector, for whoever looks further; None when it was found by words alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """A verified pointer from an answer into a document: `quote` is the stored text at exactly this span.
+    """A verified pointer into a document: `quote` is the stored text of this version at exactly this span.
 
     `support` in [0, 1]: the share of the claim's content words that stand in the quote.
     """
 
     number: int
     document_id: UUID
+    version: int
     uri: str
     title: str
     heading_path: tuple[str, ...]
@@ -142,12 +173,14 @@ class CitationFound:
     citation: Citation
 
 
-Outcome = Literal["answered", "refused"]
+Outcome = Literal["answered", "unsupported", "refused"]
+"""`refused`: nothing the caller may see answers the question, and we say so. `unsupported`: the LLM wrote something,
+but no citation of it holds; it may also be its own way of saying that it does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFinished:
-    """The end of a good stream. `refused`: nothing the caller may see answers the question, and we say so.
+    """The end of a good stream.
 
     `answered_by` is the LLM's model name, `extractive`, or `search` when too little was found to answer from.
     `rejected_citations` counts markers that pointed nowhere or at words that are not there; they were taken

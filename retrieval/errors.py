@@ -20,6 +20,7 @@ PinciteError
     ├── StoreUnsupported        Postgres: too old, or without a good enough pgvector
     ├── EmbedderUnavailable
     ├── RerankerUnavailable
+    ├── ParserUnavailable       the processes that read hostile files cannot be kept alive
     └── LlmUnavailable          before its first token: the answer falls back
         └── LlmInterrupted      after its first token: the stream ends with an error event
 
@@ -119,6 +120,10 @@ class EmbedderUnavailable(DependencyError):
 
 class RerankerUnavailable(DependencyError):
     code = "reranker_unavailable"
+
+
+class ParserUnavailable(DependencyError):
+    code = "parser_unavailable"
 
 
 class LlmUnavailable(DependencyError):

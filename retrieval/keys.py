@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-import psycopg
 from psycopg.rows import class_row
 
 from retrieval.access import TenantId, principal
+from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import reference_statement
 from retrieval.engine import Engine
@@ -93,7 +93,7 @@ def create_key(dsn: str, tenant: TenantId, name: str, scopes: Iterable[str], pri
         "scopes": sorted(granted),
         "principals": sorted(map(principal, principals)),
     }
-    with store_errors(), psycopg.connect(dsn) as connection:
+    with store_errors(), connect(dsn) as connection:
         connection.execute(reference_statement("retrieval", "add_tenant").query, {"tenant_id": tenant})
         connection.execute(reference_statement("retrieval", "add_api_key").query, row)
     return f"pk_{key_id}_{secret}"
@@ -104,7 +104,7 @@ def list_keys(dsn: str, tenant: TenantId) -> list[ListedKey]:
     statement = reference_statement("retrieval", "list_api_keys")
     with (
         store_errors(),
-        psycopg.connect(dsn) as connection,
+        connect(dsn) as connection,
         connection.cursor(row_factory=class_row(ListedKey)) as rows,
     ):
         return rows.execute(statement.query, {"tenant_id": tenant}).fetchall()
@@ -113,7 +113,7 @@ def list_keys(dsn: str, tenant: TenantId) -> list[ListedKey]:
 def revoke_key(dsn: str, key_id: str) -> None:
     """The key opens nothing any more, from the next request on. Raises `NotFound`, `StoreUnavailable`."""
     statement = reference_statement("retrieval", "revoke_api_key")
-    with store_errors(), psycopg.connect(dsn) as connection:
+    with store_errors(), connect(dsn) as connection:
         if connection.execute(statement.query, {"key_id": key_id}).rowcount == 0:
             raise NotFound(f"no living key {key_id!r}")
 

@@ -5,8 +5,14 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import structlog
+
 from retrieval.engine import Engine, Missing
 from retrieval.errors import PinciteError
+
+_PATIENCE = 2.0
+"""Seconds a part has to answer: less than an orchestrator's own patience with the probe."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +45,7 @@ class _Part(Protocol):
 async def readiness(engine: Engine) -> Readiness:
     """Asks every part once, all at the same time. Never raises."""
     database, embedder, reranker, llm = await asyncio.gather(
-        _probe(engine.store.ping(), "Postgres"),
+        _probe(_database(engine), "Postgres"),
         _model(engine.embedder, "no embedder"),
         _model(engine.reranker, "no cross-encoder is configured: passages stand in fused order"),
         _model(engine.llm, "no LLM is configured: answers are quoted from the passages"),
@@ -55,9 +61,20 @@ async def _model(part: _Part | Missing | None, absent: str) -> PartState:
     return await _probe(part.ping(), part.name)
 
 
+async def _database(engine: Engine) -> None:
+    """Answers to the role that questions run as, and its index belongs to the configured model."""
+    await engine.store.ping()
+    await engine.profile()
+
+
 async def _probe(answer: Awaitable[None], name: str) -> PartState:
     try:
-        await answer
+        await asyncio.wait_for(answer, _PATIENCE)
+    except TimeoutError:
+        return PartState(state="unavailable", detail=f"{name} did not answer in {_PATIENCE:.0f} s")
     except PinciteError as error:
         return PartState(state="unavailable", detail=str(error))
+    except Exception:  # noqa: BLE001 - a probe that fails in a new way is still an answer
+        _log.exception("probe_failed", part=name)
+        return PartState(state="unavailable", detail=f"{name} failed")
     return PartState(state="ready", detail=name)

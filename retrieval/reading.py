@@ -1,6 +1,6 @@
-"""Reading a whole document, as a caller."""
+"""Reading documents as a caller: one whole, or whether a citation into it holds."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,11 +9,12 @@ from uuid import UUID
 from retrieval.access import Caller
 from retrieval.database.statements import tenant_statement
 from retrieval.database.store import Store
+from retrieval.domain import Citation
 from retrieval.engine import Engine
 from retrieval.errors import NotFound
 
 _DOCUMENT = tenant_statement("retrieval", "document")
-_VISIBLE = tenant_statement("retrieval", "visible_documents")
+_STANDING = tenant_statement("retrieval", "standing_citations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,8 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _VisibleDocument:
-    document_id: UUID
+class _Standing:
+    position: int
 
 
 async def read_document(engine: Engine, caller: Caller, document_id: UUID) -> StoredDocument:
@@ -46,8 +47,21 @@ async def read_document(engine: Engine, caller: Caller, document_id: UUID) -> St
     return documents[0]
 
 
-async def visible_documents(store: Store, caller: Caller, document_ids: Iterable[UUID]) -> frozenset[UUID]:
-    """Those of the documents that the caller may see at this moment. Raises `StoreUnavailable`."""
+async def standing(store: Store, caller: Caller, citations: Sequence[Citation]) -> list[bool]:
+    """For each citation, whether it holds at this moment: the caller may see the document, and the quote is there.
+
+    Raises `StoreUnavailable`.
+    """
+    if not citations:
+        return []
     async with store.session(caller) as session:
-        rows = await session.rows(_VisibleDocument, _VISIBLE, document_ids=list(document_ids))
-    return frozenset(row.document_id for row in rows)
+        rows = await session.rows(
+            _Standing,
+            _STANDING,
+            document_ids=[citation.document_id for citation in citations],
+            char_starts=[citation.char_start for citation in citations],
+            char_ends=[citation.char_end for citation in citations],
+            quotes=[citation.quote for citation in citations],
+        )
+    holding = {row.position for row in rows}
+    return [position in holding for position in range(1, len(citations) + 1)]

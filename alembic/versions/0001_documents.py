@@ -18,7 +18,12 @@ STATEMENTS = (
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pincite_app') THEN
             CREATE ROLE pincite_app NOLOGIN NOSUPERUSER NOBYPASSRLS;
         END IF;
-        IF NOT pg_has_role(current_user, 'pincite_app', 'MEMBER') THEN
+        -- From Postgres 16 on, who creates a role may administer it but not act as it.
+        IF current_setting('server_version_num')::integer >= 160000 THEN
+            IF NOT pg_has_role(current_user, 'pincite_app', 'SET') THEN
+                EXECUTE format('GRANT pincite_app TO %I WITH SET TRUE', current_user);
+            END IF;
+        ELSIF NOT pg_has_role(current_user, 'pincite_app', 'MEMBER') THEN
             EXECUTE format('GRANT pincite_app TO %I', current_user);
         END IF;
     END $$
@@ -76,12 +81,14 @@ STATEMENTS = (
         document_id uuid NOT NULL,
         ordinal integer NOT NULL,
         heading_path text[] NOT NULL,
+        sections jsonb NOT NULL,
         context text NOT NULL,
         text text NOT NULL,
         char_start integer NOT NULL,
         char_end integer NOT NULL CHECK (char_end > char_start),
         first_page integer,
         last_page integer,
+        page_starts integer[] NOT NULL,
         token_count integer NOT NULL,
         PRIMARY KEY (tenant_id, document_id, ordinal),
         FOREIGN KEY (tenant_id, document_id) REFERENCES documents ON DELETE CASCADE
@@ -170,7 +177,6 @@ def upgrade() -> None:
         )
     for table in WRITTEN:
         op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO pincite_app")
-    op.execute("GRANT SELECT ON api_keys TO pincite_app")
     op.execute("GRANT SELECT, INSERT ON tenants, index_profile TO pincite_app")
 
 

@@ -9,7 +9,7 @@ from fastapi.sse import EventSourceResponse
 from starlette.responses import Response
 
 from api.authentication import OpenedEngine, QueryingKey, caller_of
-from api.errors import error_response
+from api.errors import error_response, status_of_code
 from api.openapi import EVENT_STREAM, problems
 from api.schemas import AnswerRequest, AnswerResponse, SearchResponse
 from api.streams import RunningAnswer, running, server_sent, while_connected
@@ -89,4 +89,4 @@ async def _whole(started: RunningAnswer, request_id: str) -> Response:
             case AnswerFinished() as finished if found is not None:
                 return JSONResponse(AnswerResponse.joined(found, finished).model_dump(mode="json"))
             case AnswerFailed(code=code, message=message):
-                return error_response(request_id, 502, code, message)
+                return error_response(request_id, status_of_code(code), code, message)

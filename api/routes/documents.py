@@ -1,13 +1,12 @@
 """Reading a document that a citation points into."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from api.authentication import OpenedEngine, QueryingKey, caller_of
+from api.authentication import HeaderPrincipals, OpenedEngine, QueryingKey, caller_of
 from api.openapi import problems
-from api.schemas import DocumentResponse, Principals
+from api.schemas import DocumentResponse
 from retrieval.reading import read_document
 
 router = APIRouter(tags=["documents"])
@@ -15,12 +14,7 @@ router = APIRouter(tags=["documents"])
 
 @router.get("/v1/documents/{document_id}", responses=problems(401, 403, 404, 422, 503))
 async def document(
-    document_id: UUID,
-    key: QueryingKey,
-    engine: OpenedEngine,
-    principals: Annotated[
-        Principals | None, Query(description="As in a question's body; repeat it. Only for keys with `act_as`.")
-    ] = None,
+    document_id: UUID, key: QueryingKey, engine: OpenedEngine, principals: HeaderPrincipals = None
 ) -> DocumentResponse:
     """The document's text, which every offset points into. 404 also when it exists and the caller may not see it."""
     return DocumentResponse.of(await read_document(engine, caller_of(key, principals), document_id))

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from api.authentication import OpenedEngine
 from api.errors import RETRY_AFTER_SECONDS
+from api.probe import ReadinessProbe
 from api.schemas import Alive, ReadinessResponse
-from retrieval.readiness import readiness
 
 router = APIRouter(tags=["health"])
 
@@ -21,9 +21,13 @@ async def livez() -> Alive:
 
 
 @router.get("/readyz", responses=_NOT_READY)
-async def readyz(response: Response, engine: OpenedEngine) -> ReadinessResponse:
-    """Whether questions can be served, with the state of each part. Models that are down only degrade answers."""
-    state = await readiness(engine)
+async def readyz(request: Request, response: Response, engine: OpenedEngine) -> ReadinessResponse:
+    """Whether questions can be served, with the state of each part. Models that are down only degrade answers.
+
+    The states are up to five seconds old. Why a part is unavailable is in the server's log.
+    """
+    probe: ReadinessProbe = request.app.state.probe
+    state = await probe.readiness(engine)
     if not state.ready:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

@@ -135,7 +135,9 @@ function showFinished(answer, finished) {
   answer.finish(finished);
   showBadges(finished.degraded);
   const refused = finished.outcome === "refused";
-  $("refusal").hidden = !refused;
+  const unsupported = finished.outcome === "unsupported";
+  $("refusal").hidden = !refused && !unsupported;
+  $("refusal").textContent = refused ? "Not in the documents you may see" : "Not supported by the documents: check it yourself";
   $("found-title").textContent = refused ? "Closest passages" : "Sources";
   $("facts").textContent = factsLine(finished);
   $("facts").hidden = false;

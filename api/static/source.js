@@ -1,6 +1,6 @@
 // The source panel: a document's text with the exact span marked.
 
-import { node, place } from "./words.js";
+import { movedWords, node, place } from "./words.js";
 
 const MOST_SHOWN = 60_000; // UTF-16 units on each side of the span: more would make the page slow
 
@@ -52,7 +52,7 @@ export class SourcePanel {
     opener.setAttribute("aria-current", "true");
     this.#head(target);
     try {
-      const stored = await this.#document(target.document_id);
+      const stored = await this.#document(target);
       if (turn === this.#latest) this.#body(stored, target);
     } catch (problem) {
       if (turn === this.#latest) this.#note(problem.status === 404 ? "This document is no longer there for you." : problem.message);
@@ -83,14 +83,12 @@ export class SourcePanel {
       ...slice(stored.text, end, to, pages),
       ...(to < stored.text.length ? [line("later text is not shown")] : []),
     );
-    if (mark.textContent !== (target.quote ?? target.text)) {
-      this.#note("The document has changed since this answer: the marked place may have moved.");
-    }
+    if (mark.textContent !== (target.quote ?? target.text)) this.#note(movedWords(stored, target));
     text.scrollTop += mark.getBoundingClientRect().top - text.getBoundingClientRect().top - text.clientHeight / 4;
   }
 
-  async #document(id) {
-    if (!this.#cache.has(id)) this.#cache.set(id, await this.#load(id));
+  async #document({ document_id: id, version }) {
+    if (this.#cache.get(id)?.version !== version) this.#cache.set(id, await this.#load(id));
     return this.#cache.get(id);
   }
 

@@ -8,8 +8,8 @@ export class Problem extends Error {
 }
 
 export async function getDocument(identity, id) {
-  const query = new URLSearchParams(identity.principals.map((principal) => ["principals", principal]));
-  const response = await request(`/v1/documents/${encodeURIComponent(id)}?${query}`, identity, {});
+  const headers = identity.principals.length ? { "X-Pincite-Principals": bytes(identity.principals.join(", ")) } : {};
+  const response = await request(`/v1/documents/${encodeURIComponent(id)}`, identity, { headers });
   return response.json();
 }
 
@@ -37,6 +37,11 @@ export async function* ask(identity, question, signal) {
   } finally {
     reader.cancel().catch(() => {}); // also when the page stopped listening: nobody should go on writing
   }
+}
+
+// fetch() takes header values as one character per byte; the API reads the bytes as UTF-8.
+function bytes(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 async function request(url, identity, options) {

@@ -23,6 +23,11 @@ export function problemWords(problem) {
   return ["Something went wrong", sentence(problem.message)];
 }
 
+export function movedWords(stored, cited) {
+  if (stored.version === cited.version) return "The text here is not the one that was cited.";
+  return "The document has changed since this answer: the marked place may have moved.";
+}
+
 export function place({ section, first_page: first, last_page: last }) {
   const pages = first === null ? [] : [last !== null && last !== first ? `pages ${first}–${last}` : `page ${first}`];
   return [...(section.length ? [section.join(" › ")] : []), ...pages].join(" · ");

@@ -3,12 +3,13 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from ingest.chunking.contexts import Contexts
 from ingest.chunking.packing import Packing, pack
 from ingest.chunking.pieces import Piece, divide, pieces_of
 from ingest.domain import Chunk, Document
+from retrieval.domain import Section
 
 __all__ = ["cut"]
 
@@ -110,11 +111,19 @@ def _chunk(document: Document, ordinal: int, packing: Packing, token_count: int,
     return Chunk(
         ordinal=ordinal,
         heading_path=packing.path,
+        sections=tuple(_sections(packing)),
         context=contexts.of(packing.path),
         text=document.text[packing.start : packing.end],
         char_start=packing.start,
         char_end=packing.end,
         first_page=max(1, bisect_right(pages, packing.start)) if pages else None,
         last_page=max(1, bisect_right(pages, packing.end - 1)) if pages else None,
+        page_starts=tuple(pages[bisect_right(pages, packing.start) : bisect_right(pages, packing.end - 1)]),
         token_count=token_count,
     )
+
+
+def _sections(packing: Packing) -> Iterator[Section]:
+    """Where each section inside the packing begins."""
+    for path, pieces in groupby(packing.pieces, key=lambda piece: piece.path):
+        yield Section(start=next(pieces).start, heading_path=path)

@@ -50,10 +50,13 @@ class Contexts:
     def _shorten(self, parts: Sequence[str]) -> str:
         """Without the headings furthest from the text; then, with as many words as fit."""
         title, *path = parts
-        candidates = [_SEPARATOR.join([title, *path[index:]]) for index in range(1, max(1, len(path)))]
-        candidates += _shorter_by_words(candidates[-1] if candidates else _SEPARATOR.join(parts))
-        counts = self._count(candidates)
-        return next((text for text, count in zip(candidates, counts, strict=True) if self._fits(count)), "")
+        without = [_SEPARATOR.join([title, *path[index:]]) for index in range(1, max(1, len(path)))]
+        shortest = without[-1] if without else _SEPARATOR.join(parts)
+        return self._first_fitting(without) or self._first_fitting(_shorter_by_words(shortest)) or ""
+
+    def _first_fitting(self, candidates: Sequence[str]) -> str | None:
+        counts = self._count(candidates) if candidates else []
+        return next((text for text, count in zip(candidates, counts, strict=True) if self._fits(count)), None)
 
 
 def _parts(title: str, path: Path) -> list[str]:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sentencex import get_sentence_boundaries
-
+from ingest.chunking.sentences import sentence_starts
 from ingest.domain import Block, Document
 from ingest.languages import detect_language
-from ingest.parsing.markdown import heading_text
+from ingest.parsing.markdown import heading_text, without_underline
 
 # How good it is to begin a chunk here, as the share of a chunk one may leave empty for it.
 AFTER_COLON = -0.15
@@ -21,7 +20,6 @@ AT_SECTION = 0.4
 _TOP_LEVELS = 2
 _LONGEST_HEADING = 300  # characters, in paths
 _PLAIN_TYPES = frozenset({"text/plain", "application/pdf"})
-_UNDERLINE = re.compile(r"\n[=-]+\s*\Z")
 _NEWLINE = re.compile("\n")
 _ITEM = re.compile(r"^[ \t]*(?:[-*+•–]|\d{1,9}[.)])[ \t]+", re.MULTILINE)
 
@@ -112,7 +110,7 @@ def pieces_of(document: Document) -> list[Piece]:
 def _heading(document: Document, block: Block) -> str:
     source = document.text[block.start : block.end]
     if document.content_type in _PLAIN_TYPES:
-        text = " ".join(_UNDERLINE.sub("", source).split())
+        text = " ".join(without_underline(source).split())
     else:
         text = heading_text(source, generated=document.content_type != "text/markdown")
     return text[:_LONGEST_HEADING]
@@ -143,8 +141,7 @@ def _items(text: str, block: Block) -> Iterator[tuple[int, int, int]]:
 
 def _sentences(text: str, start: int, marked: int, end: int, language: str) -> Iterator[tuple[int, int]]:
     """Sentences as spans. The marker of a list item is no sentence, though it may look like one."""
-    found = get_sentence_boundaries(language, text[marked:end])
-    starts = sorted({start, *(marked + each["start_index"] for each in found if each["start_index"] > 0)})
+    starts = [start, *(marked + each for each in sentence_starts(text[marked:end], language))]
     for first, after in zip(starts, [*starts[1:], end], strict=True):
         span = _trimmed(text, first, after)
         if span:

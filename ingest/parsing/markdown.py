@@ -14,8 +14,11 @@ from ingest.parsing.encoding import decode
 from ingest.parsing.parsed import Parsed
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_ATX = re.compile(r"\A\s{0,3}#{1,6}(?:[ \t]+|$)|[ \t]+#+[ \t]*\Z")
-_SETEXT_UNDERLINE = re.compile(r"\n\s*(?:=+|-+)\s*\Z")
+_ATX = re.compile(r"\s{0,3}#{1,6}(?:[ \t]|\Z)")
+_LONGEST_HEADING = 1200  # characters that are read: the time the marks of Markdown take grows with their square
+_LONGEST_FRONT_MATTER = 50_000  # characters
+_STRING = "tag:yaml.org,2002:str"
+_MOST_BRACKETS = 32  # in a heading whose marks are read; each is searched for its end, and images recurse
 _KINDS: dict[str, BlockKind] = {
     "heading_open": "heading",
     "bullet_list_open": "list",
@@ -58,11 +61,27 @@ def find_blocks(text: str, *, start: int = 0, generated: bool = False) -> Iterat
 
 
 def heading_text(source: str, *, generated: bool = False) -> str:
-    """A heading as a reader sees it: one line, without the marks of Markdown."""
-    bare = _ATX.sub("", source if generated else _SETEXT_UNDERLINE.sub("", source))
-    if not generated:
+    """A heading as a reader sees it: one line, without the marks of Markdown; of a very long one, the beginning."""
+    bare = _without_hashes(source if generated else without_underline(source))[:_LONGEST_HEADING]
+    if not generated and bare.count("[") <= _MOST_BRACKETS:
         bare = "".join(_visible(_inline_parser().parseInline(bare)))
     return " ".join(bare.split())
+
+
+def without_underline(heading: str) -> str:
+    """A heading without the line of `=` or `-` below it."""
+    words, newline, line = heading.rstrip().rpartition("\n")
+    return words if newline and set(line.strip()) in ({"="}, {"-"}) else heading
+
+
+def _without_hashes(heading: str) -> str:
+    """Without the marks around it; those at its end are marks only where white space is before them."""
+    opening = _ATX.match(heading)
+    if opening is None:
+        return heading.strip()
+    bare = heading[opening.end() :].strip()
+    words = bare.rstrip("#")
+    return words if words[-1:] in {"", " ", "\t"} else bare
 
 
 def first_title(text: str, blocks: Sequence[Block], *, generated: bool = False) -> str:
@@ -98,8 +117,9 @@ def _front_title(front: re.Match[str] | None) -> str:
     if front is None:
         return ""
     try:
-        fields = yaml.safe_load(front[1])
-    except (yaml.YAMLError, ValueError):  # ValueError: a date such as 2025-13-45
+        # Composed only: to construct it might take aliases of aliases at their word.
+        root = yaml.compose(front[1], Loader=yaml.SafeLoader) if len(front[1]) <= _LONGEST_FRONT_MATTER else None
+    except (yaml.YAMLError, RecursionError):
         return ""
-    title = fields.get("title") if isinstance(fields, dict) else None
-    return title if isinstance(title, str) else ""
+    fields = root.value if isinstance(root, yaml.MappingNode) else []
+    return next((value.value for key, value in fields if key.value == "title" and value.tag == _STRING), "")

@@ -24,7 +24,7 @@ _LONGEST_NUMBER = 9  # digits
 _WIDEST_CELL = 100  # columns
 _ODD_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
-_BLANK_LINES = re.compile(r"[ \t]+\n|\n{3,}")
+_BLANK_LINES = re.compile(r"(?<![ \t])[ \t]+\n|\n{3,}")
 # At the start of a text these would make a heading or, worse, open a fence that swallows the rest.
 _MISREAD = re.compile(r"^(\s*)(?=#{1,6}\s|`{3}|~{3})")
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 _EDGE_LINES = 2  # how far from the top and the bottom of a page they are looked for
 _FEWEST_PAGES = 3  # on fewer, repetition proves nothing
+_LONGEST = 500  # characters of a line whose numbers are looked at
 _NUMBER = re.compile(r"\d+")
 _PAGE_LABEL = re.compile(r"(?:page|seite)\s+\d+(?:\s*(?:of|von|/)\s*\d+)?", re.IGNORECASE)
 
@@ -42,7 +43,7 @@ def _edges(page: Sequence[str]) -> set[int]:
 def _keys(line: str, page: int) -> Iterator[_Key]:
     """What would be the same on other pages: the line, or the line around a number that counts the pages."""
     yield line, None
-    for number in _NUMBER.finditer(line):
+    for number in _NUMBER.finditer(line) if len(line) <= _LONGEST else ():
         if len(number[0]) <= 5:
             yield f"{line[: number.start()]}#{line[number.end() :]}", int(number[0]) - page
 

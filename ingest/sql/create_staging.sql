@@ -2,12 +2,14 @@
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_chunks (
     ordinal integer,
     heading_path text[],
+    sections jsonb,
     context text,
     text text,
     char_start integer,
     char_end integer,
     first_page integer,
     last_page integer,
+    page_starts integer[],
     token_count integer,
     embedding halfvec
 ) ON COMMIT DELETE ROWS

@@ -11,6 +11,7 @@ from retrieval.errors import IndexMismatch, StoreUnavailable
 
 # Everything that says "not now" rather than "never": the server is away, full, shutting down, or out of time.
 _TRANSIENT = (
+    TimeoutError,
     psycopg.OperationalError,
     pg.QueryCanceled,
     pg.LockNotAvailable,
@@ -32,5 +33,10 @@ def store_errors() -> Iterator[None]:
         yield
     except (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction) as error:
         raise IndexMismatch("the database schema is not this version's: run 'pincite db upgrade'") from error
+    except pg.InsufficientPrivilege as error:
+        raise IndexMismatch(
+            "the database's user may not act as the role pincite_app: run 'pincite db upgrade' as the schema's owner,"
+            " or GRANT pincite_app TO it (WITH SET TRUE from Postgres 16 on)"
+        ) from error
     except _TRANSIENT as error:
         raise StoreUnavailable("the database is not reachable or did not answer in time") from error

@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine as SqlEngine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
-from retrieval.database.server import check_server
-from retrieval.errors import IndexMismatch
+from retrieval.database.server import advise, check_server
+from retrieval.database.store import APP_ROLE, set_local
+from retrieval.errors import IndexMismatch, StoreUnsupported
 
 # In a wheel the scripts lie inside this package: as a top-level folder they would shadow the library.
 _PLACES = (Path(__file__).parent / "alembic", Path(__file__).parents[2] / "alembic")
@@ -21,7 +23,7 @@ _PLACES = (Path(__file__).parent / "alembic", Path(__file__).parents[2] / "alemb
 
 def upgrade(dsn: str, revision: str = "head") -> None:
     """Runs the migrations up to `revision`. Raises `StoreUnavailable` or `StoreUnsupported`."""
-    with store_errors(), psycopg.connect(dsn, autocommit=True) as connection:
+    with store_errors(), connect(dsn) as connection:
         check_server(connection)
     _run(dsn, lambda config: command.upgrade(config, revision))
 
@@ -33,9 +35,10 @@ def downgrade(dsn: str, revision: str) -> None:
 
 def check_schema(dsn: str) -> None:
     """Raises `IndexMismatch` unless the schema is exactly this version's, `StoreUnsupported`, `StoreUnavailable`."""
-    with store_errors(), psycopg.connect(dsn) as connection:
-        check_server(connection)
+    with store_errors(), connect(dsn) as connection:
+        advise(check_server(connection))
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        connection.execute(set_local("role", APP_ROLE))
     found = row[0] if row else None
     wanted = ScriptDirectory.from_config(_config()).get_current_head()
     if found != wanted:
@@ -46,9 +49,12 @@ def check_schema(dsn: str) -> None:
 
 def _run(dsn: str, step: Callable[[Config], None]) -> None:
     config = _config()
-    with store_errors(), _engine(dsn).begin() as connection:
-        config.attributes["connection"] = connection
-        step(config)
+    try:
+        with _engine(dsn).begin() as connection:
+            config.attributes["connection"] = connection
+            step(config)
+    except DBAPIError as error:
+        raise StoreUnsupported(f"the migration did not run and nothing was changed: {error.orig}") from error
 
 
 def _config() -> Config:
@@ -60,4 +66,4 @@ def _config() -> Config:
 
 def _engine(dsn: str) -> SqlEngine:
     # `creator`: SQLAlchemy does not read libpq's socket URLs as libpq does.
-    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
+    return create_engine("postgresql+psycopg://", creator=lambda: connect(dsn), poolclass=NullPool)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import structlog
@@ -16,7 +17,7 @@ from retrieval.settings import DatabaseSettings
 OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 8, 4)
 """Below it lie index-corruption bugs (pgvector's changelog, 0.8.1-0.8.4)."""
-ADVISED_PGVECTOR = (0, 8, 5)
+ADVISED_PGVECTOR = (0, 8, 6)
 
 _log = structlog.get_logger(__name__)
 
@@ -68,8 +69,8 @@ def _own_runtime_directory() -> Iterator[None]:
         del os.environ["XDG_RUNTIME_DIR"]
 
 
-def check_server(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Raises `StoreUnsupported` unless this is Postgres ≥ 15 with pgvector ≥ 0.8.4 at hand."""
+def check_server(connection: psycopg.Connection[tuple[Any, ...]]) -> str:
+    """pgvector's version. Raises `StoreUnsupported` unless this is Postgres ≥ 15 with pgvector ≥ 0.8.4 at hand."""
     if connection.info.server_version < OLDEST_SERVER:
         raise StoreUnsupported(f"Postgres {connection.info.server_version // 10000} is too old: 15 or newer is needed")
     row = connection.execute(
@@ -77,16 +78,25 @@ def check_server(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     ).fetchone()
     if row is None:
         raise StoreUnsupported("this Postgres has no pgvector: install the extension 'vector', 0.8.4 or newer")
-    check_pgvector(str(row[0]))
+    version = str(row[0])
+    check_pgvector(version)
+    return version
 
 
 def check_pgvector(version: str) -> None:
-    """Raises `StoreUnsupported` for a pgvector with known index corruption; warns of one worth upgrading."""
-    found = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
-    if found < OLDEST_PGVECTOR:
+    """Raises `StoreUnsupported` for a pgvector with known index corruption."""
+    if _numbers(version) < OLDEST_PGVECTOR:
         raise StoreUnsupported(
             f"pgvector {version} is too old: 0.8.4 or newer is needed, older ones can corrupt an HNSW index"
             " (ALTER EXTENSION vector UPDATE)"
         )
-    if found < ADVISED_PGVECTOR:
+
+
+def advise(version: str) -> None:
+    """Says in the log when the operator's pgvector is worth upgrading."""
+    if _numbers(version) < ADVISED_PGVECTOR:
         _log.warning("pgvector_update_advised", installed=version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -1,5 +1,6 @@
 """The pool, and the only two ways to a connection: as a caller, or for the tables that belong to no tenant."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -11,6 +12,7 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from retrieval.access import Caller, TenantId
+from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import ReferenceStatement, TenantStatement
 from retrieval.settings import DatabaseSettings
@@ -70,21 +72,19 @@ class Store:
                     return await cursor.fetchall() if cursor.description else []
 
     async def ping(self) -> None:
-        """Returns when the database answers. Raises `StoreUnavailable`."""
+        """Returns when the database answers to the role that questions run as. Raises `StoreUnavailable`."""
         async with self._transaction() as connection:
             with store_errors():
-                await connection.execute("SELECT 1")
+                await connection.execute(set_local("role", APP_ROLE))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
+        """A transaction with two clocks: the server's on a statement, ours on the whole, for a server that hangs."""
+        seconds = self._settings.database_timeout
         with store_errors():
-            connection = await self._pool.getconn()
-        try:
-            with store_errors():
-                async with connection.transaction():
-                    yield connection
-        finally:
-            await self._pool.putconn(connection)
+            async with asyncio.timeout(2 * seconds), self._pool.connection() as connection, connection.transaction():
+                await connection.execute(set_local("statement_timeout", round(seconds * 1000)))
+                yield connection
 
 
 @asynccontextmanager
@@ -105,8 +105,9 @@ async def open_store(dsn: str, settings: DatabaseSettings) -> AsyncIterator[Stor
         kwargs={
             "autocommit": True,
             "prepare_threshold": 5 if settings.database_prepare else None,
-            "connect_timeout": max(2, round(settings.database_timeout)),
             "application_name": "pincite",
+            **PATIENCE,
+            "connect_timeout": max(2, round(settings.database_timeout)),
         },
     )
     try:
@@ -120,12 +121,16 @@ async def open_store(dsn: str, settings: DatabaseSettings) -> AsyncIterator[Stor
 def tenant_identity(tenant: TenantId, timeout: float) -> tuple[sql.Composed, ...]:
     """What every tenant transaction starts with: the role without privileges, the tenant, a statement clock (s).
 
+    Plans are made for the parameters at hand: a generic plan guesses that few documents are visible, and then
+    compares every chunk instead of walking the index.
+
     Literals, not `set_config()`: a distributed Postgres propagates only `SET LOCAL`.
     """
     return (
         set_local("role", APP_ROLE),
         set_local("pincite.tenant", tenant),
         set_local("statement_timeout", round(timeout * 1000)),
+        set_local("plan_cache_mode", "force_custom_plan"),
     )
 
 

@@ -8,8 +8,10 @@ comes out is the same. Code between backticks is left alone: `x[1]` cites nothin
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from retrieval.domain import Citation, CitationFound, RankedPassage, TextDelta
+from retrieval.generation.numbers import numbers, states_other_number
 from retrieval.generation.sentences import last_sentence, locate, quotations, support, terms, units
 
 Visible = Callable[[Citation], Awaitable[bool]]
@@ -33,16 +35,18 @@ class CitedText:
 def cite(ranked: RankedPassage, start: int, end: int, share: float) -> Citation:
     """The citation of `passage.text[start:end]`, which becomes its quote; offsets are turned into the document's."""
     passage = ranked.passage
+    first, last = passage.char_start + start, passage.char_start + end - 1
     return Citation(
         number=ranked.number,
         document_id=passage.key.document_id,
+        version=passage.version,
         uri=passage.uri,
         title=passage.title,
-        heading_path=passage.heading_path,
-        first_page=passage.first_page,
-        last_page=passage.last_page,
-        char_start=passage.char_start + start,
-        char_end=passage.char_start + end,
+        heading_path=passage.headings_at(first),
+        first_page=passage.page_at(first),
+        last_page=passage.page_at(last),
+        char_start=first,
+        char_end=last + 1,
         quote=passage.text[start:end],
         support=share,
     )
@@ -52,11 +56,12 @@ class CitationStream:
     """Reads a model's text piece by piece and gives it on with its markers verified.
 
     `visible` is asked for every citation before it is given: False rejects it (deleted or no longer allowed).
+    A claim may repeat the numbers of `question`; any other must stand in a passage.
     A possible marker is held back until it is whole, never longer than it could still become one.
     """
 
-    def __init__(self, passages: Sequence[RankedPassage], visible: Visible | None = None) -> None:
-        self._verifier = _Verifier(passages)
+    def __init__(self, passages: Sequence[RankedPassage], visible: Visible | None = None, question: str = "") -> None:
+        self._verifier = _Verifier(passages, question)
         self._visible = visible
         self._code = _CodeSplitter()
         self._pending = ""
@@ -141,18 +146,22 @@ def _place(citation: Citation) -> tuple[int, int, int]:
 class _Verifier:
     """Holds claims against passages."""
 
-    def __init__(self, passages: Sequence[RankedPassage]) -> None:
+    def __init__(self, passages: Sequence[RankedPassage], question: str) -> None:
+        self._question = question
         self._passages = {ranked.number: ranked for ranked in passages}
         self._units: dict[int, list[tuple[int, int, frozenset[str]]]] = {}
 
     def citations(self, number: int, before: str) -> list[Citation]:
         """What a marker after this text cites: its quotations' true places, else the sentence that supports it best.
 
-        Empty when there is no such passage, when a quotation stands in no passage, or when the support is too low.
+        Empty when there is no such passage, when a number or a quotation stands in no passage, or when the support
+        is too low.
         """
         if number not in self._passages:
             return []
         claim = _claim(before)
+        if states_other_number(claim, self._known_numbers):
+            return []
         named = self._passages[number]
         quoted = [quote for quote in quotations(claim) if not self._is_title(quote)]
         if not all(any(locate(quote, one.passage.text) for one in self._passages.values()) for quote in quoted):
@@ -161,6 +170,12 @@ class _Verifier:
         if quoted:
             return [cite(named, start, end, 1.0) for start, end in spans]
         return self._supported(named, terms(claim))
+
+    @cached_property
+    def _known_numbers(self) -> frozenset[str]:
+        shown = (one.passage for one in self._passages.values())
+        texts = (text for one in shown for text in (one.title, *one.heading_path, one.text))
+        return numbers(self._question).union(*map(numbers, texts))
 
     def _is_title(self, quote: str) -> bool:
         names = (name for one in self._passages.values() for name in (one.passage.title, *one.passage.heading_path))
@@ -223,7 +238,7 @@ def _numbers(listed: str) -> list[int]:
     return numbers
 
 
-_KEPT_MARKERS = re.compile(rf"(?:{_B}*\[{_NUMBER}\])+")
+_KEPT_MARKERS = re.compile(rf"(?<!{_B})(?:{_B}*\[{_NUMBER}\])+")
 _LONGEST_CLAIM = 1500
 _MIN_CLAIM_TERMS = 2
 

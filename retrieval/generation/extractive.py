@@ -4,18 +4,19 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log
 
 from retrieval.domain import Citation, CitationFound, RankedPassage, TextDelta
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, UnreadableDocument
 from retrieval.generation.citations import cite
 from retrieval.generation.sentences import Unit, credit, terms, units, weight
-from retrieval.models.protocols import Embedder
+from retrieval.models.protocols import Embedder, Vectors
 
 MOST_SENTENCES = 4
-MOST_EMBEDDED = 40
+MOST_EMBEDDED = 24
 """Sentences embedded per question: the best by words. MiniLM takes about 0.3 s of one core for them."""
 
 # What a sentence is worth. Chosen on 120 golden questions of the sample corpora (none held out), in steps of 0.2:
@@ -65,6 +66,8 @@ class ExtractiveAnswer:
     """Extracts, best first; empty when nothing in the passages has to do with the question."""
 
     sentences: tuple[Extract, ...]
+    used_meaning: bool = True
+    """False when words alone decided: no embedder, no vector of the question, or no answer in time."""
 
     @property
     def text(self) -> str:
@@ -104,33 +107,56 @@ class _Candidate:
 
 
 class ExtractiveAnswerer:
-    """Picks one to four extracts. With an embedder, meaning counts beside words."""
+    """Picks one to four extracts. With an embedder, meaning counts beside words, if it answers within `seconds`."""
 
-    def __init__(self, embedder: Embedder | None) -> None:
+    def __init__(self, embedder: Embedder | None, seconds: float = 2.0) -> None:
         self._embedder = embedder
+        self._seconds = seconds
 
-    async def answer(self, question: str, passages: Sequence[RankedPassage]) -> ExtractiveAnswer:
-        """The extracts that answer best. Never raises for an embedder that is down: words alone decide then."""
-        candidates = _candidates(passages)
-        asked = _rarity(question, candidates)
-        by_words = sorted(candidates, key=lambda one: _by_words(one, asked), reverse=True)
-        cosines = await self._cosines(question, by_words[:MOST_EMBEDDED])
-        scored = [_scored(one, asked, cosine) for one, cosine in _paired(by_words, cosines)]
-        chosen = _choose(sorted((one for one in scored if one.score > 0), key=lambda one: -one.score), asked)
+    async def answer(self, question: str, passages: Sequence[RankedPassage], asked: Vectors | None) -> ExtractiveAnswer:
+        """The extracts that answer best; `asked` is the question's vector, None where there is none.
+
+        Never raises for an embedder that is down or late: words alone decide then.
+        """
+        by_words, rarity = await asyncio.to_thread(_ordered, question, passages)
+        cosines = await self._cosines(asked, by_words[:MOST_EMBEDDED])
+        chosen = await asyncio.to_thread(_best, by_words, rarity, cosines)
         return ExtractiveAnswer(
-            sentences=tuple(Extract(ranked=one.ranked, start=one.unit.start, end=one.unit.end) for one in chosen)
+            sentences=tuple(Extract(ranked=one.ranked, start=one.unit.start, end=one.unit.end) for one in chosen),
+            used_meaning=cosines is not None,
         )
 
-    async def _cosines(self, question: str, candidates: Sequence[_Candidate]) -> list[float] | None:
-        if self._embedder is None or not candidates:
+    async def _cosines(self, asked: Vectors | None, candidates: Sequence[_Candidate]) -> list[float] | None:
+        """A cosine for each candidate, or None when there is no telling."""
+        if not candidates:
+            return []
+        if self._embedder is None or asked is None:
             return None
         texts = [f"{one.context_text}: {one.text}" for one in candidates]
+        work = asyncio.get_running_loop().run_in_executor(_embedding, self._embedder.embed_documents, texts)
         try:
-            asked = await self._embedder.embed_question(question)
-            vectors = await asyncio.to_thread(self._embedder.embed_documents, texts)
-        except EmbedderUnavailable:
+            vectors = await asyncio.wait_for(work, self._seconds)
+        except (EmbedderUnavailable, UnreadableDocument, TimeoutError):
             return None
         return [float(cosine) for cosine in vectors @ asked]
+
+
+_embedding = ThreadPoolExecutor(4, thread_name_prefix="extracts")
+"""Not the loop's own threads: what is late here must not hold up what they do for others."""
+
+
+def _ordered(question: str, passages: Sequence[RankedPassage]) -> tuple[list[_Candidate], Mapping[str, float]]:
+    """All candidates, the best by words first, and what the question's terms weigh."""
+    candidates = _candidates(passages)
+    rarity = _rarity(question, candidates)
+    return sorted(candidates, key=lambda one: _by_words(one, rarity), reverse=True), rarity
+
+
+def _best(
+    by_words: Sequence[_Candidate], rarity: Mapping[str, float], cosines: list[float] | None
+) -> Sequence[_Candidate]:
+    scored = [_scored(one, rarity, cosine) for one, cosine in _paired(by_words, cosines)]
+    return _choose(sorted((one for one in scored if one.score > 0), key=lambda one: -one.score), rarity)
 
 
 def _paired(candidates: Sequence[_Candidate], cosines: list[float] | None) -> Iterator[tuple[_Candidate, float | None]]:

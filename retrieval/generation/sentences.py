@@ -29,10 +29,11 @@ class Unit:
 
 
 _LONGEST_SENTENCE = 400
+_WINDOW = 4000
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(?=\S)")
-_TABLE_RULE = re.compile(r"\s*\|?[\s:|+-]*-[\s:|+-]*\|?\s*")
+_TABLE_RULE = re.compile(r"[\s:|+-]+")  # and a hyphen among them, see `_is_table_rule`
 _UNDERLINE = re.compile(r"\s*(?:={3,}|-{3,})\s*")
 _COLUMNS = re.compile(r"\S {3,}\S")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s")
@@ -85,9 +86,13 @@ def _kind(line: str, following: str) -> UnitKind | None:
 
 
 def _table_kind(line: str, following: str) -> UnitKind | None:
-    if _TABLE_RULE.fullmatch(line):
+    if _is_table_rule(line):
         return None
-    return "heading" if following.lstrip().startswith("|") and _TABLE_RULE.fullmatch(following) else "row"
+    return "heading" if following.lstrip().startswith("|") and _is_table_rule(following) else "row"
+
+
+def _is_table_rule(line: str) -> bool:
+    return "-" in line and _TABLE_RULE.fullmatch(line) is not None
 
 
 def _shouts(line: str) -> bool:
@@ -96,15 +101,24 @@ def _shouts(line: str) -> bool:
 
 
 def _split(text: str, block: Unit, language: str) -> Iterator[Unit]:
-    paragraph = text[block.start : block.end]
-    for found in sentencex.get_sentence_boundaries(language, paragraph):
-        start, end = block.start + found["start_index"], block.start + found["end_index"]
+    for start, end in _sentences(text, block.start, block.end, language):
         if end - start <= _LONGEST_SENTENCE:
             yield Unit(start=start, end=end, kind="sentence")
             continue
         # No sentence is that long: these are lines without full stops, such as an address or a log.
         for line in _LINE.finditer(text, start, end):
             yield Unit(start=line.start(), end=line.end(), kind="sentence")
+
+
+def _sentences(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
+    """Where the sentences of a paragraph stand. It is read in windows: sentencex takes quadratic time."""
+    while start < end:
+        window = min(end, start + _WINDOW)
+        if window < end:
+            window = text.rfind(" ", start, window) + 1 or window
+        for found in sentencex.get_sentence_boundaries(language, text[start:window]):
+            yield start + found["start_index"], start + found["end_index"]
+        start = window
 
 
 def _trim(text: str, unit: Unit) -> Unit:

@@ -9,7 +9,7 @@ import openai
 import structlog
 import tiktoken
 
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, UnreadableDocument
 from retrieval.models.protocols import Vectors
 from retrieval.settings import EmbedderSettings
 
@@ -17,6 +17,8 @@ _log = structlog.get_logger(__name__)
 # A bulk load waits for a slow or rate-limited provider (the client honours Retry-After); a question does not.
 _INGEST_TIMEOUT = 60.0
 _INGEST_RETRIES = 8
+# The client builds answers without validating them: what is none shows where it is read.
+_NOT_THE_PROTOCOL = (ValueError, AttributeError, TypeError)
 
 
 class OpenAiEmbedder:
@@ -55,15 +57,19 @@ class OpenAiEmbedder:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 answer = await self._questions.embeddings.create(model=self.name, input=[text], encoding_format="float")
+                question: Vectors = _unit_vectors(answer.data, 1)[0]
         except (openai.OpenAIError, TimeoutError) as error:
             raise EmbedderUnavailable("the embedding provider did not answer") from error
-        question: Vectors = _unit_vectors(answer.data, 1)[0]
+        except _NOT_THE_PROTOCOL as error:
+            raise EmbedderUnavailable("the embedding provider does not speak the OpenAI protocol") from error
         return question
 
     async def ping(self) -> None:
         try:
             # Listing the models costs nothing; an embedding would be billed at every probe.
-            await self._questions.with_options(max_retries=0).models.list()
+            await self._questions.with_options(max_retries=0).models.with_raw_response.list()
+        except openai.NotFoundError:
+            return  # a server for embeddings alone; it answered
         except openai.OpenAIError as error:
             raise EmbedderUnavailable("the embedding provider did not answer") from error
 
@@ -75,9 +81,13 @@ class OpenAiEmbedder:
     def _embed_batch(self, texts: list[str]) -> Vectors:
         try:
             answer = self._client.embeddings.create(model=self.name, input=texts, encoding_format="float")
+            return _unit_vectors(answer.data, len(texts))
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            raise UnreadableDocument("refused_by_embedder", "the embedding provider refused the text") from error
         except openai.OpenAIError as error:
             raise EmbedderUnavailable(f"the embedding provider failed: {type(error).__name__}") from error
-        return _unit_vectors(answer.data, len(texts))
+        except _NOT_THE_PROTOCOL as error:
+            raise EmbedderUnavailable("the embedding provider does not speak the OpenAI protocol") from error
 
     @cached_property
     def _encoding(self) -> tiktoken.Encoding | None:

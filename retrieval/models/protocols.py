@@ -28,7 +28,10 @@ class Embedder(Protocol):
         """Tokens of each text by the model's own tokenizer, special tokens included, never truncated."""
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors, shape (len(texts), dimensions). Blocks. Raises `EmbedderUnavailable`."""
+        """Unit vectors, shape (len(texts), dimensions). Blocks.
+
+        Raises `EmbedderUnavailable`, and `UnreadableDocument` when it is one of the texts that cannot be embedded.
+        """
 
     async def embed_question(self, text: str) -> Vectors:
         """One unit vector, shape (dimensions,). Raises `EmbedderUnavailable`, also past its deadline."""

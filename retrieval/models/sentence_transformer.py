@@ -6,8 +6,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
-from typing import TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,14 +18,18 @@ from retrieval.models import minilm
 from retrieval.models.protocols import Vectors
 from retrieval.settings import EmbedderSettings, RerankerSettings
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
 Result = TypeVar("Result")
 
 
 class SentenceTransformerEmbedder:
     """An `Embedder` that runs in this process.
 
-    One thread owns the model: calls queue instead of fighting for cores, and a question that waits too long
-    gives up (`EmbedderUnavailable`) while the thread finishes in peace.
+    Documents queue for one thread and questions for another, so that no question waits behind documents. One that
+    waits too long gives up (`EmbedderUnavailable`) while its thread finishes in peace. The threads share the weights,
+    which are only read, and nothing else: a tokenizer keeps the settings of the call at hand.
     """
 
     def __init__(self, settings: EmbedderSettings) -> None:
@@ -42,21 +48,27 @@ class SentenceTransformerEmbedder:
         self.dimensions = self._model.get_embedding_dimension() or 0
         self.max_tokens = int(self._model.max_seq_length or 512)
         self._settings = settings
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
+        self._documents = ThreadPoolExecutor(1, thread_name_prefix="embedder-documents")
+        self._questions = ThreadPoolExecutor(1, thread_name_prefix="embedder-questions")
+        self._asked_model = _twin(self._model)
+        self._counter, self._one_count = deepcopy(self._model.tokenizer), Lock()
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        tokenized = self._model.tokenizer(list(texts), truncation=False, padding=False, verbose=False)
+        with self._one_count:
+            tokenized = self._counter(list(texts), truncation=False, padding=False, verbose=False)
         return [len(ids) for ids in tokenized["input_ids"]]
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        vectors: Vectors = self._thread.submit(self._encode, list(texts)).result()
+        vectors: Vectors = self._documents.submit(self._encode, self._model, list(texts)).result()
         return vectors
 
     async def embed_question(self, text: str) -> Vectors:
         try:
-            vectors = await _within(self._settings.timeout, self._thread, lambda: self._encode([text]))
+            vectors = await _within(
+                self._settings.timeout, self._questions, lambda: self._encode(self._asked_model, [text])
+            )
         except TimeoutError as error:
             raise EmbedderUnavailable("the embedding model did not answer in time") from error
         question: Vectors = vectors[0]
@@ -66,12 +78,13 @@ class SentenceTransformerEmbedder:
         await self.embed_question("ready")
 
     async def close(self) -> None:
-        """Lets the model's thread end."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Lets the model's threads end."""
+        for thread in (self._documents, self._questions):
+            thread.shutdown(wait=False, cancel_futures=True)
 
-    def _encode(self, texts: list[str]) -> Vectors:
+    def _encode(self, model: "SentenceTransformer", texts: list[str]) -> Vectors:
         try:
-            vectors = self._model.encode(
+            vectors = model.encode(
                 texts, batch_size=self._settings.batch_size, normalize_embeddings=True, show_progress_bar=False
             )
         except Exception as error:
@@ -121,6 +134,11 @@ class CrossEncoderReranker:
 async def _within(seconds: float, thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
     """The work's result, or TimeoutError. Work not begun by then is cancelled, so that a backlog cannot grow."""
     return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(thread, work), seconds)
+
+
+def _twin(model: "SentenceTransformer") -> "SentenceTransformer":
+    """A model for another thread: its own tokenizer and state, the same weights."""
+    return deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
 
 
 def _identity(model: str) -> str:

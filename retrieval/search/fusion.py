@@ -7,6 +7,7 @@ public sets: nDCG@10 .647, against .628 for reciprocal rank fusion and .642 for 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from pgvector import HalfVector
@@ -14,7 +15,7 @@ from pgvector import HalfVector
 from retrieval.access import Caller
 from retrieval.database.statements import tenant_statement
 from retrieval.database.store import Store
-from retrieval.domain import Candidate, ChunkKey, Passage
+from retrieval.domain import Candidate, ChunkKey, Passage, Section
 from retrieval.models.protocols import Vectors
 from retrieval.search.legs import Hit, LexicalFindings
 
@@ -36,13 +37,16 @@ class _ProposedPassage:
     ordinal: int
     uri: str
     title: str
+    version: int
     heading_path: list[str]
+    sections: list[dict[str, Any]]
     context: str
     text: str
     char_start: int
     char_end: int
     first_page: int | None
     last_page: int | None
+    page_starts: list[int]
     cosine: float
     bm25: float
 
@@ -98,11 +102,14 @@ def _fused(
         key=key,
         uri=row.uri,
         title=row.title,
+        version=row.version,
         heading_path=tuple(row.heading_path),
         text=row.text,
         char_start=row.char_start,
         char_end=row.char_end,
         first_page=row.first_page,
         last_page=row.last_page,
+        sections=tuple(Section(start=each["start"], heading_path=tuple(each["heading_path"])) for each in row.sections),
+        page_starts=tuple(row.page_starts),
     )
     return FusedPassage(candidate=candidate, passage=passage, context=row.context)

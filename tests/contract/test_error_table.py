@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 import retrieval.errors
-from api.errors import STATUS, error_body, status_of
+from api.errors import STATUS, error_body, status_of, status_of_code
 from retrieval.errors import NotFound, PinciteError
 
 
@@ -59,7 +59,12 @@ def test_the_table_lists_nothing_else() -> None:
 def test_a_code_keeps_its_status(code: str, status: int) -> None:
     """Code and status together are what clients program against."""
     [error] = [error for error in ERRORS if error.code == code]
-    assert status_of(error) == status
+    assert status_of(error) == status_of_code(code) == status
+
+
+def test_a_code_that_no_error_has_is_our_fault() -> None:
+    """It tells the caller nothing it could put right."""
+    assert status_of_code("brand_new") == 500
 
 
 def test_codes_are_unique() -> None:

@@ -1,9 +1,15 @@
 """What the paths rely on in a model, asked of the fakes and of the real ones alike."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
 
-from retrieval.models.protocols import Embedder, Reranker
+from retrieval.models.protocols import Embedder, Reranker, Vectors
+from retrieval.models.sentence_transformer import SentenceTransformerEmbedder
 from tests.fakes import OverlapReranker, WordEmbedder
 
 
@@ -41,6 +47,42 @@ def test_tokens_are_counted_without_truncation(embedder: Embedder) -> None:
     empty, long = embedder.count_tokens(["", "word " * 2 * embedder.max_tokens])
     assert empty <= 2
     assert long > embedder.max_tokens
+
+
+async def test_many_threads_get_what_one_gets(embedder: Embedder) -> None:
+    """Documents, questions and counts at the same time bring the same as one after the other."""
+    texts = [f"sensor {'word ' * (index * 7 % 400)}" for index in range(40)]
+    vectors, counts = embedder.embed_documents(texts), embedder.count_tokens(texts)
+    question = await embedder.embed_question("sensor word")
+    with ThreadPoolExecutor(4) as threads:
+        embedding = [threads.submit(embedder.embed_documents, texts) for _ in range(2)]
+        counting = [threads.submit(embedder.count_tokens, texts) for _ in range(20)]
+        for _ in range(10):
+            np.testing.assert_allclose(await embedder.embed_question("sensor word"), question, atol=1e-5)
+    for one in embedding:
+        np.testing.assert_allclose(one.result(), vectors, atol=1e-5)
+    assert all(one.result() == counts for one in counting)
+
+
+@pytest.mark.model
+async def test_a_question_does_not_wait_for_documents(minilm: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question is answered while the thread of the documents is busy, by a model with the same weights."""
+    assert isinstance(minilm, SentenceTransformerEmbedder)
+    answered, encode = Event(), minilm._encode
+
+    def waiting(model: SentenceTransformer, texts: list[str]) -> Vectors:
+        if texts == ["documents"]:
+            assert answered.wait(60)
+        return encode(model, texts)
+
+    monkeypatch.setattr(minilm, "_encode", waiting)
+    embedding = asyncio.create_task(asyncio.to_thread(minilm.embed_documents, ["documents"]))
+    await minilm.embed_question("pump")
+    answered.set()
+    assert (await embedding).shape == (1, minilm.dimensions)
+    pairs = zip(minilm._model.parameters(), minilm._asked_model.parameters(), strict=True)
+    assert all(one is other for one, other in pairs)
+    assert minilm._model.tokenizer is not minilm._asked_model.tokenizer
 
 
 async def test_a_living_model_answers_a_ping(embedder: Embedder) -> None:

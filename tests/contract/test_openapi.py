@@ -25,9 +25,9 @@ def _operations(described: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_the_contract_is_the_committed_one(described: dict[str, Any]) -> None:
-    """Run with PINCITE_UPDATE_SNAPSHOTS=1 to accept a change, and read the diff."""
+    """Run with UPDATE_SNAPSHOTS=1 to accept a change, and read the diff."""
     current = json.dumps(described, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    if os.environ.get("PINCITE_UPDATE_SNAPSHOTS"):
+    if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(current)
     assert current == SNAPSHOT.read_text()
 

@@ -31,7 +31,10 @@ SECRET = {"pay.md": "# Pay bands\n\nThe director of the observatory earns 9000 a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """`plain` asks as ada, `hr` as a member of HR, `speaker` for whom it likes; `mute` may not ask."""
+    """`plain` asks as ada, `hr` as a member of HR, `mute` may not ask.
+
+    `speaker` asks for whom it likes; its own principals, HR's, are lent to nobody.
+    """
 
     plain: str
     hr: str
@@ -52,7 +55,7 @@ def fill(dsn: str, embedder: WordEmbedder, folder: Path) -> Keys:
     return Keys(
         plain=create_key(dsn, tenant, "plain", {"query"}, {"user:ada"}),
         hr=create_key(dsn, tenant, "hr", {"query"}, {"group:hr"}),
-        speaker=create_key(dsn, tenant, "speaker", {"query", "act_as"}, set()),
+        speaker=create_key(dsn, tenant, "speaker", {"query", "act_as"}, {"group:hr"}),
         mute=create_key(dsn, tenant, "mute", {"act_as"}, set()),
     )
 

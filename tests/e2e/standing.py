@@ -45,6 +45,7 @@ KEY = ApiKey(
 QUOTE = "The gate opens at nine."
 _PASSAGE = Passage(
     key=ChunkKey(document_id=DOCUMENT, ordinal=0),
+    version=3,
     uri="docs/gate.md",
     title="Gate",
     heading_path=("Opening", "Hours"),
@@ -54,11 +55,11 @@ _PASSAGE = Passage(
     first_page=2,
     last_page=2,
 )
-_CANDIDATE = Candidate(key=_PASSAGE.key, dense_rank=1, lexical_rank=None, cosine=0.6, bm25=2.5, score=0.7)
+_CANDIDATE = Candidate(key=_PASSAGE.key, dense_rank=1, lexical_rank=None, cosine=0.6, bm25=2.5, score=0.7049)
 FOUND = PassagesFound(
     retrieval=Retrieval(
-        passages=(RankedPassage(number=1, passage=_PASSAGE, candidate=_CANDIDATE, score=0.8),),
-        confidence=0.7,
+        passages=(RankedPassage(number=1, passage=_PASSAGE, candidate=_CANDIDATE, score=0.8049),),
+        confidence=0.7049,
         degraded=(),
         timings_ms={"embed": 1.5},
     )
@@ -67,6 +68,7 @@ CITED = CitationFound(
     citation=Citation(
         number=1,
         document_id=DOCUMENT,
+        version=_PASSAGE.version,
         uri=_PASSAGE.uri,
         title=_PASSAGE.title,
         heading_path=_PASSAGE.heading_path,

@@ -241,6 +241,22 @@ async def test_offsets_are_counted_in_code_points(page: Page, url: str, key: str
     assert await asyncio.to_thread(look) == [text[:offset] for offset in range(len(text) + 2)]
 
 
+async def test_words_that_moved_are_said_to_have_moved_only_in_a_changed_document(
+    page: Page, url: str, key: str
+) -> None:
+    """The citation's version tells an edited document from one that should still say what was quoted."""
+    script = """const { movedWords } = await import("/static/words.js");
+        return [3, 2].map((version) => movedWords({ version: 3 }, { version }))"""
+
+    def look() -> list[str]:
+        page.open(url, key)
+        return list(page.run(script))
+
+    same, older = await asyncio.to_thread(look)
+    assert "has changed since" in older
+    assert "changed" not in same
+
+
 async def test_a_stream_reads_the_same_wherever_it_is_cut(page: Page, url: str, key: str) -> None:
     """Network packets end anywhere: between CR and LF, inside a field, inside a comment."""
     stream = r'": ping\n\nevent: text\r\ndata: {\"text\":\ndata: \"a\"}\r\n\r\nevent: finished\rdata: 1\r\r\n"'
@@ -257,3 +273,18 @@ async def test_a_stream_reads_the_same_wherever_it_is_cut(page: Page, url: str, 
         return list(page.run(script))
 
     assert await asyncio.to_thread(look) == ['[{"event":"text","data":{"text":"a"}},{"event":"finished","data":1}]']
+
+
+async def test_a_source_opens_for_whom_the_page_speaks(page: Page, url: str, database: tuple[str, Keys]) -> None:
+    """Question and document are read as the same person, whose name is in no address."""
+
+    def look() -> tuple[str, list[str]]:
+        page.open(url, database[1].speaker, "user:jörg,group:hr")
+        page.answer("What does the director of the observatory earn?")
+        marked = page.open_first_citation()
+        return marked, list(page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)"))
+
+    marked, addresses = await asyncio.to_thread(look)
+    assert "9000 a month" in marked
+    assert [address for address in addresses if "/v1/documents/" in address]
+    assert [address for address in addresses if "group" in address] == []

@@ -1,5 +1,7 @@
 """The query path with its parts really broken: it degrades, says so, and never shows what it should not."""
 
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -148,6 +150,62 @@ async def test_a_document_revoked_while_the_llm_writes_is_not_cited(pumps: str) 
                     connection.execute("UPDATE documents SET acl = '{group:eng}' WHERE uri = 'pump.md'")
     assert not any(isinstance(event, CitationFound) for event in rest)
     assert finished(rest).rejected_citations == 2
+
+
+async def test_a_document_rewritten_while_the_llm_writes_is_not_misquoted(pumps: str) -> None:
+    """A citation whose words no longer stand at its span is taken out: it would point at other words."""
+    with scripted_llm(scripted.answer("It needs oil every week [1].")) as llm:
+        async with opened(pumps, llm) as engine:
+            events = answer(engine, asked())
+            await anext(events)
+            with psycopg.connect(pumps) as connection:
+                connection.execute("UPDATE documents SET content = 'New: ' || content WHERE uri = 'pump.md'")
+            rest = [event async for event in events]
+            with psycopg.connect(pumps) as connection:
+                connection.execute("UPDATE documents SET content = substr(content, 6) WHERE uri = 'pump.md'")
+    assert not any(isinstance(event, CitationFound) for event in rest)
+
+
+async def test_a_hung_database_is_given_up(pumps: str) -> None:
+    """A server that neither answers nor hangs up costs a question its time-out, not for ever."""
+    settings = on_database(pumps)
+    settings = replace(settings, database=settings.database.model_copy(update={"database_timeout": 0.5}))
+    async with open_engine(settings, embedder=WordEmbedder()) as engine:
+        await retrieve(engine, asked())
+        with psycopg.connect(pumps) as connection:
+            rows = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchall()
+        backends = [int(row[0]) for row in rows]
+        assert backends
+        for pid in backends:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                await retrieve(engine, asked())
+        finally:
+            for pid in backends:
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_an_answer_without_a_holding_citation_is_declared(pumps: str) -> None:
+    """What the LLM says without a source is not called an answer."""
+    with scripted_llm(scripted.answer("The pump was built by Elvis [7].")) as llm:
+        async with opened(pumps, llm) as engine:
+            end = finished(await told(engine, asked()))
+    assert end.outcome == "unsupported"
+    assert end.citations == ()
+
+
+async def test_an_embedder_that_dies_while_answering_is_declared(pumps: str) -> None:
+    """Also when it gives way after the passages were found: the quoted answer was then chosen by words alone."""
+    async with opened(pumps) as engine:
+        assert isinstance(engine.embedder, WordEmbedder)
+        events = answer(engine, asked())
+        await anext(events)
+        engine.embedder.broken = True
+        end = finished([event async for event in events])
+    assert end.degraded == (Degradation.EMBEDDER_UNAVAILABLE,)
 
 
 async def test_a_dead_embedder_leaves_the_words(pumps: str) -> None:

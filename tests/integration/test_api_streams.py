@@ -28,8 +28,19 @@ async def test_a_good_stream_is_passages_then_words_and_citations_then_finished(
     assert passages["request_id"] == response.headers["x-request-id"]
     assert passages["passages"][0]["section"] == ["Opening", "Hours"]
     assert citation["quote"] == QUOTE
+    assert citation["version"] == passages["passages"][0]["version"] == 3
     assert finished["outcome"] == "answered"
     assert finished["citations"] == [citation]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_scores_go_out_rounded_and_no_legs_own_score_goes_out(stream: bool) -> None:
+    """Exact ones would tell how common a word is in documents that the asker may not see."""
+    response = await _ask(ScriptedPath(*GOOD), stream=stream)
+    said = events_of(response.text)[0][1] if stream else response.json()
+    [passage] = said["passages"]
+    assert (said["confidence"], passage["score"], passage["fused_score"]) == (0.7, 0.8, 0.7)
+    assert not {"cosine", "bm25"} & set(passage)
 
 
 async def test_a_stream_may_not_be_stored_or_buffered_on_its_way() -> None:
@@ -84,11 +95,18 @@ async def test_a_failure_after_the_first_byte_is_the_last_event(path: ScriptedPa
     assert "secret" not in response.text
 
 
-async def test_a_broken_answer_in_one_body_is_a_502() -> None:
-    """Half an answer is not sent as if it were one."""
-    failed = AnswerFailed(code="llm_interrupted", message="it broke off")
+@pytest.mark.parametrize(
+    ("code", "status", "retry_after"),
+    [("llm_interrupted", 502, None), ("store_unavailable", 503, "5"), ("brand_new", 500, None)],
+)
+async def test_a_broken_answer_in_one_body_has_its_codes_status(
+    code: str, status: int, retry_after: str | None
+) -> None:
+    """Half an answer is not sent as if it were one, and the status says whose fault it was."""
+    failed = AnswerFailed(code=code, message="it broke off")
     response = await _ask(ScriptedPath(FOUND, TextDelta(text="At "), failed), stream=False)
-    assert (response.status_code, response.json()["error"]["code"]) == (502, "llm_interrupted")
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert response.headers.get("retry-after") == retry_after
 
 
 async def test_silence_is_filled_with_comments() -> None:

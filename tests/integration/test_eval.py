@@ -9,11 +9,10 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from evals.baseline import BASELINES, load
 from evals.dataset import Case, Dataset
 from evals.golden import golden_dataset
 from evals.measures import leaks, measure
-from evals.runner import ask, variants
+from evals.runner import ask, holds, variants
 from ingest.sources import Request
 from pincite import app
 from retrieval.access import TenantId, caller
@@ -104,15 +103,24 @@ async def small(dsn: str, settings: Settings, tmp_path: Path) -> AsyncIterator[t
 async def test_validity_is_read_from_the_document(small: tuple[Engine, Dataset], dsn: str) -> None:
     """A citation is valid while the stored document says the quote at its place, and no longer."""
     engine, dataset = small
-    [good] = await ask(engine, dataset, answers=True)
+    [asked] = await ask(engine, dataset, answers=True)
+    assert asked.served is not None
+    assert asked.served.valid == (True,)
+    [citation] = asked.served.citations
+
     with psycopg.connect(dsn) as connection:
         connection.execute("UPDATE documents SET content = replace(content, 'forty', 'fifty')")
-    [bad] = await ask(engine, dataset, answers=True)
+    assert not await holds(engine, asked.case.caller, citation)
 
-    assert good.served is not None
-    assert good.served.valid == (True,)
-    assert bad.served is not None
-    assert bad.served.valid == (False,)
+
+async def test_validity_needs_permission(small: tuple[Engine, Dataset]) -> None:
+    """A citation into a document that the person cannot open is not valid."""
+    engine, dataset = small
+    [asked] = await ask(engine, dataset, answers=True)
+    assert asked.served is not None
+    [citation] = asked.served.citations
+
+    assert not await holds(engine, caller("stranger", ()), citation)
 
 
 PUMP, VALVE = "The red pump runs at forty bar.", "A brass valve closes the pipe."
@@ -168,15 +176,3 @@ def test_command_refuses(arguments: list[str], error: type[Exception]) -> None:
     found = CliRunner().invoke(app, ["eval", *arguments])
 
     assert isinstance(found.exception, error)
-
-
-@pytest.mark.parametrize("name", ["golden", "cranfield", "pubmedqa", "medquad", "vespa_docs"])
-def test_committed_baselines(name: str) -> None:
-    """Every committed baseline can be read, leaked nothing it could know of, and is of the golden set as it is now."""
-    baseline = load(BASELINES / f"{name}.json")
-
-    assert baseline is not None
-    assert "nDCG@10" in baseline.values
-    assert set(baseline.of("citation validity").values()) <= {1.0}
-    if name == "golden":
-        assert baseline.fingerprint == golden_dataset().fingerprint

@@ -35,6 +35,7 @@ def _passage() -> RankedPassage:
         number=1,
         passage=Passage(
             key=key,
+            version=1,
             uri="hr/leave.md",
             title="Leave",
             heading_path=("Entitlement",),

@@ -2,6 +2,8 @@
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from retrieval.database import migrations
 from retrieval.database.server import check_pgvector
@@ -52,3 +54,43 @@ async def test_unreachable_server_is_said_so() -> None:
         async with open_engine(on_database("postgresql://app:secret@127.0.0.1:1/pincite")):
             pass
     assert "secret" not in str(caught.value)
+
+
+def test_an_owner_without_privileges_can_act_as_the_app(server: str, dsn: str) -> None:
+    """An owner who may administer the app's role but not act as it, as on managed servers, is granted that."""
+    owned = make_conninfo(dsn, user="boss")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE ROLE boss LOGIN CREATEROLE")
+        connection.execute("GRANT pincite_app TO boss WITH ADMIN TRUE, SET FALSE, INHERIT FALSE")
+    try:
+        migrations.downgrade(dsn, "base")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("DROP TABLE alembic_version")
+            connection.execute("ALTER SCHEMA public OWNER TO boss")
+        migrations.upgrade(owned)
+        migrations.check_schema(owned)
+    finally:
+        drop_role(server, dsn, "boss")
+
+
+def test_an_owner_who_may_not_grant_is_told_so(server: str, dsn: str) -> None:
+    """A migration that Postgres refuses is one clear error, not a traceback."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE ROLE clerk LOGIN")
+    try:
+        migrations.downgrade(dsn, "base")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("DROP TABLE alembic_version")
+            connection.execute("ALTER SCHEMA public OWNER TO clerk")
+        with pytest.raises(StoreUnsupported, match="pincite_app"):
+            migrations.upgrade(make_conninfo(dsn, user="clerk"))
+    finally:
+        drop_role(server, dsn, "clerk")
+
+
+def drop_role(server: str, dsn: str, name: str) -> None:
+    for each in (dsn, server):
+        with psycopg.connect(each, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(name)))
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))

@@ -1,6 +1,7 @@
 """The laws of chunks."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentencex import get_sentence_boundaries
 
 from ingest.chunking import cut
+from ingest.chunking.sentences import sentence_starts
 from ingest.domain import Chunk, Document
 from ingest.parsing import parse_file
 
@@ -214,6 +217,86 @@ def test_pages_of_a_chunk() -> None:
     [chunk] = cut(document, count_tokens, 64, 0)
     assert (chunk.first_page, chunk.last_page) == (1, 4)
     assert chunks_of("Text.")[0].first_page is None
+
+
+def test_sections_inside_a_chunk() -> None:
+    """A chunk over several small sections says where each begins, and under which headings it stands."""
+    text = "# Doc\n\nIntro.\n\n## One\n\nFirst. Again.\n\n## Two\n\nSecond.\n"
+    [chunk] = chunks_of(text)
+    places = [(section.start, section.heading_path) for section in chunk.sections]
+    assert places == [(0, ("Doc",)), (text.index("## One"), ("Doc", "One")), (text.index("## Two"), ("Doc", "Two"))]
+
+
+def test_every_chunk_begins_with_a_section() -> None:
+    """The first section of a chunk begins where the chunk does, even in the middle of the document's section."""
+    chunks = chunks_of(f"# A\n\n{prose(20)}\n\n# B\n\n{prose(3)}\n", overlap=25)
+    assert len(chunks) > 3
+    for chunk in chunks:
+        assert [(section.start, section.heading_path) for section in chunk.sections] == [
+            (chunk.char_start, chunk.heading_path)
+        ]
+
+
+def test_pages_that_begin_inside_a_chunk() -> None:
+    """A chunk has the offsets at which further pages begin inside it, neither at its start nor at its end."""
+    text = "\n\n".join(prose(3) for _ in range(4))
+    starts = tuple(found.start() for found in re.finditer("The quick brown fox jumps over the lazy dog number 0", text))
+    document = Document(title="Doc", text=text, blocks=(), page_starts=starts, content_type="application/pdf")
+    [whole] = cut(document, count_tokens, 500, 0)
+    assert whole.page_starts == starts[1:]
+    for chunk in cut(document, count_tokens, 50, 0):
+        assert chunk.page_starts == tuple(start for start in starts if chunk.char_start < start < chunk.char_end)
+        assert (chunk.first_page, len(chunk.page_starts)) == (bisect_right(starts, chunk.char_start), _pages(chunk) - 1)
+
+
+def _pages(chunk: Chunk) -> int:
+    return (chunk.last_page or 0) - (chunk.first_page or 0) + 1
+
+
+def test_long_paragraphs_are_split_as_short_ones_are() -> None:
+    """A paragraph that is split window by window has the sentences it would have as a whole."""
+    sentence = "The quick (brown. Or) fox No. {0} said “Go. Now.” to Dr. Meier, e.g. {0}.5 times! "
+    text = "".join(sentence.format(number) for number in range(1500))
+    whole = [each["start_index"] for each in get_sentence_boundaries("en", text)]
+    assert list(sentence_starts(text, "en")) == whole[1:]
+
+
+def repeated(unit: str, length: int = 200_000) -> str:
+    return unit * (length // len(unit))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"## a{' ' * 1_000_000}b\n\ntext",
+        f"## a{repeated(' #')} b\n\ntext",
+        f"# {repeated('[a](', 1_000_000)}\n\ntext",
+        f"# {repeated('*a_ ', 1_000_000)}\n\ntext",
+        f"# {'![' * 100_000}a{'](b)' * 100_000}\n\ntext",
+        repeated(f"# {repeated('[', 1000)}\n\n"),
+        f"{repeated('a' + chr(10) + chr(11))}\n===\n\ntext",
+        repeated("a. B (“c ", 1_000_000),
+        repeated("[*“a! ’b. "),
+        f"- a{repeated(' ' + chr(10))}b",
+        repeated("- "),
+        repeated("> "),
+        f"a.{' ' * 200_000}b",
+        repeated("x"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_hostile_text_is_text(text: str) -> None:
+    """Runs and nesting without end take time in proportion to their length, and break no law."""
+    document = document_of(text)
+    assert_laws(document, cut(document, count_blobs, 64, 8), 64)
+
+
+def test_hostile_headings_are_read_as_far_as_paths_go() -> None:
+    """Of a heading without end, the path has the beginning."""
+    [chunk] = cut(document_of(f"## a{' ' * 1_000_000}b\n\ntext"), count_blobs, 10**6, 0)
+    assert chunk.heading_path == ("a",)
+    first, *_ = cut(document_of(f"# {'![' * 300}a{'](b)' * 300}\n\ntext"), count_blobs, 64, 0)
+    assert 0 < len(first.heading_path[0]) <= 300
 
 
 def test_plain_headings_are_no_markdown() -> None:

@@ -20,6 +20,7 @@ def ranked(number: int, text: str, title: str = "Handbook") -> RankedPassage:
     key = ChunkKey(document_id=UUID(int=number), ordinal=0)
     passage = Passage(
         key=key,
+        version=1,
         uri=f"doc/{number}",
         title=title,
         heading_path=(),
@@ -103,6 +104,26 @@ async def test_what_the_passage_does_not_say_is_rejected(claim: str) -> None:
     assert answer.citations == ()
     assert answer.rejected == 1
     assert "[" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "claim",
+    ["An amber light means not connected, code QH-8 [2].", 'On day 45 "Annual leave is 30 working days" ends [1].'],
+)
+async def test_a_number_that_was_not_shown_is_rejected(claim: str) -> None:
+    """A wrong number makes the claim wrong, however many of its words or quotations are right."""
+    answer, _ = await read(claim)
+    assert (answer.citations, answer.rejected) == ((), 1)
+
+
+async def test_a_number_of_the_question_may_be_repeated() -> None:
+    """What the question says is not the model's invention, nor is what a title or another passage says."""
+    claim = "After 45 years, annual leave is 30 working days, says edition 2023, and so is QH-7 [1]."
+    shown = [ranked(1, LEAVE, title="Handbook 2023"), ranked(2, SCANNER)]
+    for question, rejected in (("How much leave after 45 years?", 0), ("How much leave?", 1)):
+        stream = CitationStream(shown, question=question)
+        await stream.feed(claim)
+        assert (await stream.finish()).rejected == rejected
 
 
 async def test_a_title_in_quotation_marks_is_no_quotation() -> None:

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.generation.sentences import locate, quotations, support, terms, units
+from retrieval.generation.citations import CitationStream
+from retrieval.generation.numbers import numbers, states_other_number
+from retrieval.generation.sentences import (
+    locate,
+    quotations,
+    support,
+    terms,
+    units,
+)
+from tests.unit.test_citations import ranked
 
 MARKDOWN = """\
 # Scanner ZT-88
@@ -104,3 +113,87 @@ def test_a_slice_is_found_again(words: list[str]) -> None:
     text = f"Before it, {quoted.upper()} after it.".replace(" ", "\n ")
     if any(map(str.isalnum, quoted)):
         assert locate(quoted, text) is not None
+
+
+@pytest.mark.parametrize(
+    ("claim", "source"),
+    [
+        ("1,200 users", "1.200 Nutzer"),
+        ("1 200 EUR", "EUR 1200.00"),
+        ("1.2 million", "1,200,000"),
+        ("1.200.000", "1,2 Mio."),
+        ("25% off", "25 percent"),
+        ("97,5 °C", "97.5 °C"),
+        ("31.03.2024", "March 31, 2024"),
+        ("2024-03-31", "am 31. März 2024"),
+        ("31.03.24", "31/3/2024"),
+        ("14:00", "2 pm"),
+        ("9.30 Uhr", "09:30"),
+        ("2 years, 24 months", "zweijährig, twenty-four months"),
+        ("the 5th floor", "fifth floor"),
+        ("code QH-07", "QH7"),
+        ("2. Leave is 30 days", "30 days"),
+        ("Step 3: take 30 days", "30 days"),
+        ("٣ days", "3 days"),
+    ],
+)
+def test_a_number_is_known_however_it_is_written(claim: str, source: str) -> None:
+    """Separators, scales, dates, hours, number words and codes are written in many ways; list numbers say nothing."""
+    assert not states_other_number(claim, numbers(source))
+
+
+@pytest.mark.parametrize(
+    ("claim", "source"),
+    [
+        ("1234", "9999"),
+        ("35 days", "30 days"),
+        ("1,300", "1,200"),
+        ("3.5", "3 and 5"),
+        ("120", "1200"),
+        ("QH-8", "QH-7"),
+        ("31 March 2025", "31.03.2024"),
+        ("2030", "30 days"),
+        ("26 %", "25%"),
+    ],
+)
+def test_another_number_is_another_number(claim: str, source: str) -> None:
+    """Leniency about how a number is written does not make it another."""
+    assert states_other_number(claim, numbers(source))
+
+
+@pytest.mark.parametrize("size", [2**14, 2**16])
+@pytest.mark.parametrize(
+    ("begin", "again", "end"),
+    [
+        ("|" + " " * 8000, "-", "x"),
+        ("|", " -", "x"),
+        ("|", "|", "-x"),
+        ("", " ", "x"),
+        ("-" * 3, " ", "x"),
+        ("a", " ", "\tb"),
+        ("„", "a „", ""),
+        ('"', "a", ""),
+        ("", "1 ", "x"),
+        ("", "100 ", "1"),
+        ("", "1,000.", "x"),
+        ("1", " ", "million"),
+        ("", "a-1-", "x"),
+        ("", "... ", "x"),
+    ],
+)
+async def test_hostile_text_is_read_in_linear_time(begin: str, again: str, end: str, size: int) -> None:
+    """No chunk makes a pattern go back over it again and again: a test that hangs here has found one."""
+    text = begin + again * (size // len(again)) + end
+    for read in (units, terms, quotations, numbers):
+        read(text)
+    states_other_number(text, numbers(text))
+    locate("a ... b" + text[:1500], text)
+    stream = CitationStream([ranked(1, text)])
+    await stream.feed(f"{' ' * 1490}{text[:64]} x [1]")
+
+
+async def test_blanks_before_many_markers_are_read_once() -> None:
+    """Rejected markers behind a long run of blanks: each looks at the blanks, none more than once."""
+    stream = CitationStream([ranked(1, "Leave is 30 days.")])
+    await stream.feed("a" + " " * 1400 + "x" + "[9]" * 1000)
+    assert (await stream.finish()).rejected == 1000

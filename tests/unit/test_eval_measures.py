@@ -18,6 +18,7 @@ DOCUMENT = UUID(int=1)
 def passage(uri: str, text: str = "text") -> Passage:
     return Passage(
         key=ChunkKey(document_id=DOCUMENT, ordinal=0),
+        version=1,
         uri=uri,
         title="",
         heading_path=(),
@@ -33,6 +34,7 @@ def citation(uri: str, quote: str = "quote") -> Citation:
     return Citation(
         number=1,
         document_id=DOCUMENT,
+        version=1,
         uri=uri,
         title="",
         heading_path=(),

@@ -1,8 +1,10 @@
 """Answers without a model are exact quotations that have to do with the question."""
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,8 +25,9 @@ class Meaning:
     dimensions = 3
     max_tokens = 100
 
-    def __init__(self, *, broken: bool = False) -> None:
+    def __init__(self, *, broken: bool = False, slow: float = 0.0) -> None:
         self.broken = broken
+        self.slow = slow
         self.embedded = 0
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -32,6 +35,7 @@ class Meaning:
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         self.embedded += len(texts)
+        time.sleep(self.slow)
         if self.broken:
             raise EmbedderUnavailable("down")
         return np.stack([self._vector(text) for text in texts])
@@ -54,7 +58,8 @@ class Meaning:
 
 async def ask(question: str, *texts: str, embedder: Meaning | None = None) -> ExtractiveAnswer:
     passages = [ranked(number, text) for number, text in enumerate(texts, 1)]
-    return await ExtractiveAnswerer(embedder).answer(question, passages)
+    asked = await embedder.embed_question(question) if embedder else None
+    return await ExtractiveAnswerer(embedder, seconds=0.2).answer(question, passages, asked)
 
 
 async def test_the_answering_sentence_is_quoted() -> None:
@@ -86,21 +91,34 @@ async def test_duplicates_are_said_once_and_editions_are_not_duplicates() -> Non
 async def test_nothing_in_common_is_no_answer() -> None:
     """Without an embedder, passages that share no word with the question give an empty answer."""
     answer = await ask("Where is Pluto?", EXPENSES)
-    assert answer == ExtractiveAnswer(sentences=())
+    assert answer == ExtractiveAnswer(sentences=(), used_meaning=False)
     assert answer.text == ""
-    assert await ask("hotels") == answer
+    assert await ask("hotels") == ExtractiveAnswer(sentences=())
 
 
 async def test_meaning_finds_what_words_do_not() -> None:
     """With an embedder a sentence may answer that shares no word with the question."""
     answer = await ask("What may lodging come to?", EXPENSES, embedder=Meaning())
     assert answer.sentences[0].quote == "Hotels cost at most EUR 140 a night."
+    assert answer.used_meaning
 
 
-async def test_an_embedder_that_is_down_does_not_matter() -> None:
-    """When the embedder fails, the answer is the one by words alone."""
+@pytest.mark.parametrize("embedder", [Meaning(broken=True), Meaning(slow=1.0)], ids=["down", "late"])
+async def test_an_embedder_that_does_not_answer_does_not_matter(embedder: Meaning) -> None:
+    """When the embedder fails or is late, the answer is the one by words alone, and says so."""
     question = "What do hotels cost a night?"
-    assert (await ask(question, EXPENSES, embedder=Meaning(broken=True))).text == (await ask(question, EXPENSES)).text
+    answer = await ask(question, EXPENSES, embedder=embedder)
+    assert answer == await ask(question, EXPENSES)
+    assert answer.sentences
+    assert not answer.used_meaning
+
+
+async def test_without_the_questions_vector_nothing_is_embedded() -> None:
+    """Words decide when the search had no vector for the question; with no passages there was nothing to decide."""
+    embedder = Meaning()
+    answer = await ExtractiveAnswerer(embedder).answer("hotels at night?", [ranked(1, EXPENSES)], None)
+    assert (embedder.embedded, answer.used_meaning, bool(answer.sentences)) == (0, False, True)
+    assert (await ExtractiveAnswerer(embedder).answer("hotels?", [], None)).used_meaning
 
 
 async def test_few_sentences_are_embedded() -> None:

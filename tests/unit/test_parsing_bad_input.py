@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.parsing import SUPPORTED_EXTENSIONS, parse_file
 from ingest.parsing.encoding import decode
+from ingest.parsing.running_heads import without_running_heads
 from retrieval.errors import UnreadableDocument
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -142,6 +143,38 @@ def test_huge_single_line_and_deep_markdown_are_parsed() -> None:
     """Long lines and deep quotes are text like any other."""
     assert len(parse_file(Path("a.md"), b"word " * 200_000, None).blocks) == 1
     assert parse_file(Path("a.md"), b">" * 50_000 + b" x", None).text.endswith("x")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.md", f"# a{' ' * 1_000_000}b\n\ntext"),
+        ("a.md", f"# {'[a](' * 250_000}\n\ntext"),
+        ("a.md", "a\n\x0b" * 300_000 + "\n===\n\ntext"),
+        ("a.md", f"---\ntitle: {'[' * 20_000}\n---\ntext"),
+        ("a.md", f"---\n{'a: b' + chr(10)}" * 100_000),
+        ("a.txt", f"A{' ' * 1_000_000}\t\nB"),
+        ("a.txt", f"{'- ' * 500_000}\n{'1. ' * 300_000}"),
+        ("a.html", f"<pre>a{' ' * 1_000_000}b</pre>"),
+        ("a.html", f"<h1>a{' #' * 500_000} b</h1>x"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_hostile_runs_are_text(name: str, text: str) -> None:
+    """A run of a million characters, wherever a pattern might begin in each of them, is read in one pass."""
+    assert parse_file(Path(name), text.encode(), None).text.strip()
+
+
+def test_front_matter_of_aliases_is_not_expanded() -> None:
+    """Aliases of aliases in front matter, which would fill the memory, are not taken at their word."""
+    aliases = "".join(f"a{n + 1}: &a{n + 1} {{<<: [*a{n}, *a{n}]}}\n" for n in range(60))
+    document = parse_file(Path("a.md"), f"---\ntitle: Pumps\na0: &a0 {{b: c}}\n{aliases}---\ntext".encode(), None)
+    assert document.title == "Pumps"
+
+
+def test_numbers_in_a_line_without_end_are_not_page_numbers() -> None:
+    """A line of numbers is kept, and is not remembered once for each of them."""
+    assert without_running_heads([["1 " * 200_000, "text"]] * 2) == [[0, 1], [0, 1]]
 
 
 @given(content=st.binary(max_size=400), extension=st.sampled_from(sorted(SUPPORTED_EXTENSIONS)))

@@ -61,3 +61,11 @@ def test_neutral_text_keeps_its_length_and_stays_neutral(text: str) -> None:
 def test_without_passages_there_is_still_a_prompt() -> None:
     """An empty search asks the model with no passages, not with a broken prompt."""
     assert "(no passages)" in build_prompt("How many days?", []).user
+
+
+@pytest.mark.parametrize("size", [2**14, 2**16])
+@pytest.mark.parametrize("begin", ["<", "</", "[", "[/", "<|"])
+def test_hostile_blanks_are_read_once(begin: str, size: int) -> None:
+    """A bracket before a long run of blanks does not make the patterns try every way to divide it."""
+    hostile = begin + " " * size + "x"
+    assert neutral(hostile)[1:] == hostile[1:]

@@ -1,0 +1,92 @@
+"""The plans that the searches rest on, as the app's role, on enough rows for the planner to care."""
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+import psycopg
+import pytest
+from pgvector import HalfVector
+from psycopg import sql
+
+from ingest.store import build_vector_index
+from retrieval.access import caller
+from retrieval.database.statements import TenantStatement, tenant_statement
+from retrieval.database.store import Store, open_store
+from retrieval.engine import IndexProfile
+from tests.conftest import new_database, on_database
+
+BIG = caller("big", ["group:a"])
+FILL = """
+    INSERT INTO tenants (tenant_id) VALUES ('big'), ('small');
+    INSERT INTO documents (tenant_id, document_id, uri, title, acl, metadata, language, content_type, content,
+                           page_starts, fingerprint, version, chunk_count, updated_at)
+    SELECT CASE WHEN n % 5 = 0 THEN 'small' ELSE 'big' END, md5('d' || n)::uuid, 'd/' || n, 't',
+           ARRAY[CASE WHEN n % 2 = 0 THEN 'group:a' ELSE 'group:b' END], '{}', 'en', 'text/plain', 'x',
+           '{}', '', 1, 10, now()
+    FROM generate_series(1, 1500) AS n;
+    INSERT INTO chunks (tenant_id, document_id, ordinal, heading_path, sections, context, text, char_start, char_end,
+                        page_starts, token_count)
+    SELECT tenant_id, document_id, n, '{}', '[]', '', 'x', 0, 1, '{}', 1
+    FROM documents CROSS JOIN generate_series(0, 9) AS n;
+    INSERT INTO embeddings (tenant_id, document_id, ordinal, embedding)
+    SELECT tenant_id, document_id, ordinal,
+           ARRAY(SELECT random() + 0 * ordinal FROM generate_series(1, 8))::real[]::vector::halfvec
+    FROM chunks;
+    INSERT INTO chunk_terms (tenant_id, document_id, ordinal, term_keys, weights)
+    SELECT tenant_id, document_id, ordinal,
+           ARRAY(SELECT (random() * 3000)::bigint + 0 * ordinal FROM generate_series(1, 30)), '{}/1000000000'
+    FROM chunks
+"""
+
+
+class _Plan:
+    """A line of EXPLAIN's output, whose column has a space in its name."""
+
+    def __init__(self, **columns: str) -> None:
+        [self.line] = columns.values()
+
+
+@pytest.fixture(scope="module")
+async def store(server: str) -> AsyncIterator[Store]:
+    """15,000 chunks of two tenants, analysed, with the vector index."""
+    for dsn in new_database(server):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            for statement in FILL.split(";"):
+                connection.execute(statement)
+            connection.execute("ANALYZE")
+        build_vector_index(dsn, IndexProfile(embedder="random", dimensions=8))
+        async with open_store(dsn, on_database(dsn).database.model_copy(update={"database_pool_size": 1})) as opened:
+            yield opened
+
+
+async def plan(store: Store, statement: TenantStatement, **parameters: object) -> str:
+    """The plan after the statement has run often enough on one connection to be prepared."""
+    explained = TenantStatement(sql.Composed([sql.SQL("EXPLAIN "), statement.query]))
+    lines: list[str] = []
+    for _ in range(16):
+        async with store.session(BIG) as session:
+            rows = await session.rows(_Plan, explained, **parameters)
+            lines = [row.line for row in rows]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("mode", ["any", "all"])
+async def test_words_are_found_by_their_index(store: Store, mode: str) -> None:
+    """The lexical leg uses the GIN index, row-level security and prepared statements notwithstanding."""
+    found = await plan(
+        store,
+        tenant_statement("retrieval.search", f"lexical_{mode}"),
+        term_keys=[17, 18],
+        question_weights="{1:1}/1000000000",
+        limit=50,
+    )
+    assert "Index Scan on chunk_terms_term_keys" in found
+
+
+async def test_neighbours_are_found_by_their_index(store: Store) -> None:
+    """The walk uses the HNSW index, also after a dozen runs, when Postgres would think of a generic plan."""
+    question = np.ones(8, dtype=np.float32)
+    found = await plan(
+        store, tenant_statement("retrieval.search", "dense_ann").sized(8), embedding=HalfVector(question), limit=10
+    )
+    assert "embeddings_hnsw" in found
