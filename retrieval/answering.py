@@ -90,9 +90,6 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     watch = Stopwatch()
     retrieval = await retrieve(engine, question)
     yield PassagesFound(retrieval=retrieval)
-    if retrieval.confidence < engine.settings.search.refuse_below:
-        yield _finished(retrieval, watch, "refused", "search")
-        return
     try:
         async with aclosing(_write(engine, question, retrieval, watch)) as events:
             async for event in events:
@@ -104,8 +101,11 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
 async def _write(
     engine: Engine, question: Question, retrieval: Retrieval, watch: Stopwatch
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word."""
-    if engine.llm is not None:
+    """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word.
+
+    An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
+    """
+    if engine.llm is not None and retrieval.confidence >= engine.settings.llm.ask_from:
         try:
             async with aclosing(_generate(engine, engine.llm, question, retrieval, watch)) as events:
                 async for event in events:
@@ -117,6 +117,9 @@ async def _write(
             retrieval = replace(retrieval, degraded=(*retrieval.degraded, Degradation.LLM_UNAVAILABLE))
         else:
             return
+    if retrieval.confidence < engine.settings.search.refuse_below:
+        yield _finished(retrieval, watch, "refused", "search")
+        return
     async for event in _extract(engine, question, retrieval, watch):
         yield event
 

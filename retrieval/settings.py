@@ -65,6 +65,7 @@ class LlmSettings(BaseSettings):
     model: str | None = Field(None, description="The model's name; unset: the extractive answerer")
     base_url: str | None = Field(None, description="The API's base URL; unset: OpenAI's")
     api_key: SecretStr | None = Field(None, description="The API's key; local servers often need none")
+    ask_from: float = Field(0.15, ge=0, le=1, description="Confidence from which it is asked; it may still say no")
     max_output_tokens: int = Field(600, ge=1, description="Most tokens an answer may take")
     max_context_tokens: int = Field(3000, ge=200, description="Most tokens of passages put before the model")
     connect_timeout: float = Field(3.0, gt=0, description="Seconds to connect")
@@ -82,7 +83,7 @@ class SearchSettings(BaseSettings):
     exact_below: int = Field(5000, ge=0, description="Visible chunks up to which the dense leg scans exactly")
     ef_search: int = Field(200, ge=10, le=1000, description="HNSW search width")
     dense_weight: float = Field(0.4, ge=0, le=1, description="Cosine's share in fusion; the rest is BM25's")
-    refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which the answer is a refusal")
+    refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which nothing is quoted as an answer")
 
 
 class ApiSettings(BaseSettings):

@@ -296,6 +296,29 @@ async def test_nothing_found_is_a_refusal(pumps: str) -> None:
     assert end.citations == ()
 
 
+async def test_an_llm_is_asked_where_quoting_would_be_a_guess(pumps: str) -> None:
+    """Between the two thresholds only the LLM answers; when it gives way, nothing is quoted in its place."""
+    for fault, outcome in (
+        (scripted.answer('It "needs oil every week" [1].'), "answered"),
+        (scripted.status(500), "refused"),
+    ):
+        with scripted_llm(fault) as llm:
+            async with opened(pumps, llm, retries=0) as engine:
+                search = engine.settings.search.model_copy(update={"refuse_below": 1.0})
+                cautious = replace(engine, settings=replace(engine.settings, search=search))
+                assert finished(await told(cautious, asked())).outcome == outcome
+
+
+async def test_an_llm_is_not_paid_for_nothing(pumps: str) -> None:
+    """Below the lower threshold the LLM is not asked."""
+    with scripted_llm(scripted.answer("Zebras cross [1].")) as llm:
+        async with opened(pumps, llm) as engine:
+            end = finished(await told(engine, asked("zebra crossing regulations")))
+        assert not llm.requests
+    assert end.outcome == "refused"
+    assert end.degraded == ()
+
+
 async def test_an_empty_index_refuses_kindly(dsn: str) -> None:
     """Before the first document every question is refused, not an error."""
     async with opened(dsn) as engine:
