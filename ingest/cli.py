@@ -1,6 +1,7 @@
 """`pincite ingest`."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,9 @@ def ingest_command(
     include: Annotated[list[str] | None, typer.Option(help="Only files that match this glob")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No files that match this glob")] = None,
     manifest: Annotated[Path | None, typer.Option(help="JSONL or YAML: ACL, title, metadata per document")] = None,
-    prefix: Annotated[str | None, typer.Option(help="First part of the uris [default: the folder's name]")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="First part of the uris; one per source [default: the folder's name]")
+    ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents no longer at the source")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, change nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout")] = False,
@@ -49,7 +52,7 @@ def ingest_command(
         manifest=manifest,
         acl=frozenset(map(principal, allow or ())),
         metadata=_metadata(metadata or []),
-        prefix=prefix,
+        prefix=prefix.strip("/") or None if prefix else None,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
     )
@@ -101,7 +104,7 @@ def _progress(documents: int) -> Iterator[Callable[[str, int], None]]:
         TextColumn("· left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_ON_STDERR, disable=not _ON_STDERR.is_terminal) as progress:
+    with Progress(*columns, console=_ON_STDERR, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("ingest", total=documents, chunks=0, rate=0.0)
         begun = time.monotonic()
         chunks = 0

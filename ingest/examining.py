@@ -105,7 +105,7 @@ def _examine_one(task: _Task) -> Unchanged | Parsed:
     source = task.source
     content = _read(source, task.settings.max_file_bytes)
     fingerprint = hashlib.sha256(
-        repr((task.recipe, source.path.suffix.lower(), source.title, source.language)).encode() + content
+        repr((task.recipe, source.path.name, source.title, source.language)).encode() + content
     ).digest()
     if fingerprint == task.known:
         return Unchanged(source=source)

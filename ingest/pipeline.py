@@ -89,7 +89,8 @@ class _Outcomes:
 def ingest(run: Run, selection: Selection) -> IngestReport:
     """Makes the index say what the files say. One bad document is a `Failure` in the report, not the end.
 
-    Raises `IndexMismatch`, `StoreUnavailable` and `EmbedderUnavailable`; documents already stored stay stored.
+    Raises `IndexMismatch`, `StoreUnavailable` and `EmbedderUnavailable`; documents already stored stay stored. Raises
+    `InputError`, before anything is stored, where it would prune a folder without a single document.
     """
     begun = time.monotonic()
     outcomes = _Outcomes(run)
@@ -98,13 +99,13 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         add_tenant(run.dsn, run.tenant)
     with open_writer(run.dsn, run.tenant) as writer:
         known = writer.known_documents()
+        gone = selection.gone(known) if run.prune else []
         for failure in selection.failures:
             outcomes.fail(failure)
         sources = _describe(run, writer, known, selection.sources, outcomes)
         examined = _settle(_examine(run, sources, known), outcomes)
         _store(run, writer, _cut(run, examined, outcomes), outcomes)
-        if run.prune:
-            _prune(run, writer, selection.gone(known), outcomes)
+        _prune(run, writer, gone, outcomes)
     if profile is not None and not run.dry_run:
         _index(run.dsn, profile)
     return IngestReport(

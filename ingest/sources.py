@@ -58,21 +58,23 @@ class Request:
 class Selection:
     """The files to ingest, those that cannot be, and what `--prune` may look at.
 
-    `present` are all uris that exist at the source, excluded ones too; `scopes` the uri prefixes they live under.
+    `present` are all uris that exist at the source, excluded ones too; `scopes` the uri prefixes they live under;
+    `bare` are the folders without a single document.
     """
 
     sources: tuple[SourceFile, ...]
     failures: tuple[Failure, ...]
     present: frozenset[str]
     scopes: tuple[str, ...]
+    bare: tuple[Path, ...] = ()
 
     def gone(self, known: Iterable[str]) -> list[str]:
         """Known uris inside the scopes that are no longer at the source.
 
-        Raises `InputError` when nothing at all is there: an unmounted disk must not look like a deleted archive.
+        Raises `InputError` when a folder is bare: an unmounted disk must not look like a deleted archive.
         """
-        if not self.present:
-            raise InputError("no document was found: nothing is pruned")
+        if self.bare:
+            raise InputError(f"no document was found in {self.bare[0]}: nothing is pruned")
         return sorted(uri for uri in known if uri.startswith(self.scopes) and uri not in self.present)
 
 
@@ -89,25 +91,26 @@ def select(request: Request) -> Selection:
     Raises `InvalidManifest`, `InvalidPrincipal`, and FileNotFoundError for a path that does not exist.
     """
     entries = _read_manifest(request.manifest) if request.manifest else {}
-    if request.paths:
-        roots = [_absolute(path) for path in request.paths]
-        found = [file for root in roots for file in _walk(root, request.prefix)]
-        unused = _unused(entries, found, roots)
-        on_disk = frozenset[str]()
-    else:
-        assert request.manifest is not None
+    roots = [_absolute(path) for path in request.paths]
+    if request.manifest and not roots:
         roots = [_absolute(request.manifest).parent]
-        found = [_listed(roots[0], path, request.prefix) for path in entries]
-        unused = []
-        # A document that is no longer listed but still there may belong to another manifest: it is not gone.
-        on_disk = frozenset(file.uri for file in _walk(roots[0], request.prefix))
-    scopes = tuple(f"{request.prefix or root.name}/" for root in roots if root.is_dir())
-    selection = _selection(request, found, entries, scopes)
-    return replace(selection, failures=(*selection.failures, *unused), present=selection.present | on_disk)
+    walked = {root: tuple(_walk(root, request.prefix)) for root in roots}
+    on_disk = [file for files in walked.values() for file in files]
+    folders = {root: files for root, files in walked.items() if root.is_dir()}
+    if request.paths:
+        selection = _selection(request, on_disk, entries, folders)
+        return replace(selection, failures=(*selection.failures, *_unused(entries, on_disk, roots)))
+    listed = [_listed(roots[0], key, request.prefix) for key in entries]
+    selection = _selection(request, listed, entries, folders)
+    # A document that is no longer listed but still there may belong to another manifest: it is not gone.
+    return replace(selection, present=selection.present | {file.uri for file in on_disk})
 
 
 def _selection(
-    request: Request, found: Sequence[_Found], entries: Mapping[str, ManifestEntry], scopes: tuple[str, ...]
+    request: Request,
+    found: Sequence[_Found],
+    entries: Mapping[str, ManifestEntry],
+    folders: Mapping[Path, Sequence[_Found]],
 ) -> Selection:
     wanted = _filter(request.include, request.exclude)
     sources: dict[str, SourceFile] = {}
@@ -124,7 +127,11 @@ def _selection(
         else:
             failures.append(failure)
     return Selection(
-        sources=tuple(sources.values()), failures=tuple(failures), present=frozenset(present), scopes=scopes
+        sources=tuple(sources.values()),
+        failures=tuple(failures),
+        present=frozenset(present),
+        scopes=tuple(_uri(folder, request.prefix, "") for folder in folders),
+        bare=tuple(folder for folder, files in folders.items() if not files),
     )
 
 
@@ -153,7 +160,10 @@ def _objection(source: SourceFile, taken: dict[str, SourceFile]) -> Failure | No
     if source.uri in taken:
         return failure("duplicate_uri", f"also the uri of {taken[source.uri].path}")
     if not source.acl:
-        return failure("no_acl", "nobody could see it: say --allow, or 'allow' in the manifest ('everyone' is a word)")
+        return failure(
+            "no_acl",
+            "who may see it? say --allow, or 'allow' in the manifest; what is stored of it keeps its permissions",
+        )
     if not source.path.is_file():
         return failure("not_found", f"no such file: {source.path}")
     return None
@@ -169,6 +179,10 @@ def _absolute(path: Path) -> Path:
 def _key(path: Path) -> str:
     """A file's name for comparing: the same whichever way its accents are composed."""
     return unicodedata.normalize("NFC", os.path.normpath(path))
+
+
+def _uri(root: Path, prefix: str | None, relative: str) -> str:
+    return unicodedata.normalize("NFC", f"{prefix or root.name}/{relative}")
 
 
 def _unused(entries: Mapping[str, ManifestEntry], found: Sequence[_Found], roots: Sequence[Path]) -> list[Failure]:
@@ -187,12 +201,13 @@ def _listed(folder: Path, key: str, prefix: str | None) -> _Found:
     if not named.exists():
         # On disk its accents may be composed differently.
         named = next((path for path in folder.rglob("*") if _key(path) == key), named)
-    return _Found(path=named, uri=f"{prefix or folder.name}/{relative}", relative=relative)
+    return _Found(path=named, uri=_uri(folder, prefix, relative), relative=relative)
 
 
 def _walk(root: Path, prefix: str | None) -> Iterator[_Found]:
     if root.is_file():
-        yield _Found(path=root, uri=f"{prefix}/{root.name}" if prefix else root.name, relative=root.name)
+        name = _key(Path(root.name))
+        yield _Found(path=root, uri=_uri(root, prefix, name) if prefix else name, relative=name)
         return
 
     def stop(error: OSError) -> None:
@@ -207,8 +222,8 @@ def _walk(root: Path, prefix: str | None) -> Iterator[_Found]:
                 continue
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
                 continue
-            relative = path.relative_to(root).as_posix()
-            yield _Found(path=path, uri=f"{prefix or root.name}/{relative}", relative=relative)
+            relative = _key(path.relative_to(root))
+            yield _Found(path=path, uri=_uri(root, prefix, relative), relative=relative)
 
 
 def _filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
@@ -224,11 +239,11 @@ def _read_manifest(manifest: Path) -> dict[str, ManifestEntry]:
     """Entries by the file they describe. Raises `InvalidManifest`, naming the entry."""
     found: dict[str, ManifestEntry] = {}
     try:
-        text = manifest.read_text(encoding="utf-8")
+        text = manifest.read_text(encoding="utf-8-sig")
         for entry in _jsonl(text) if manifest.suffix == ".jsonl" else _yaml(text):
             _check_entry(entry)
             _enter(found, _key(_absolute(manifest).parent / entry.path), entry)
-    except (OSError, ValueError, yaml.YAMLError, InvalidPrincipal) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InvalidManifest(f"{manifest}: {_one_line(error)}") from error
     return found
 
@@ -242,14 +257,15 @@ def _enter(entries: dict[str, ManifestEntry], key: str, entry: ManifestEntry) ->
 def _one_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
     if isinstance(error, OSError):
         return error.strerror or "cannot be read"
     return " ".join(str(error).split())
 
 
 def _jsonl(text: str) -> list[ManifestEntry]:
-    return [_line(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    # Not splitlines(): U+2028 and its like may stand in a JSON string.
+    return [_line(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
 def _line(number: int, line: str) -> ManifestEntry:
@@ -261,6 +277,8 @@ def _line(number: int, line: str) -> ManifestEntry:
 
 def _yaml(text: str) -> list[ManifestEntry]:
     content: Any = yaml.safe_load(text)
+    if not isinstance(content, dict):
+        raise ValueError("wants 'documents:' and the list of them")  # noqa: TRY004 - the file's fault, not ours
     return _Manifest.model_validate(content).documents
 
 
@@ -269,9 +287,11 @@ def _check_entry(entry: ManifestEntry) -> None:
         raise ValueError(f"{entry.path}: lies outside the manifest's folder")
     if entry.language is not None and entry.language not in DETECTABLE:
         raise ValueError(f"{entry.path}: language {entry.language!r} is not one of {', '.join(sorted(DETECTABLE))}")
-    for name in entry.allow:
-        principal(name)
-    check_metadata(entry.metadata)
+    try:
+        frozenset(map(principal, entry.allow))
+        check_metadata(entry.metadata)
+    except (InvalidPrincipal, ValueError) as error:
+        raise ValueError(f"{entry.path}: {error}") from error
 
 
 def check_metadata(metadata: Metadata) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrieval.errors import EmbedderUnavailable, RerankerUnavailable
+from retrieval.errors import EmbedderUnavailable, RerankerUnavailable, UnreadableDocument
 from retrieval.models.protocols import Vectors
 
 
@@ -47,6 +47,17 @@ class WordEmbedder:
         for word in re.findall(r"\w+", text.lower()):
             vector += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(self.dimensions)
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+class TouchyEmbedder(WordEmbedder):
+    """Refuses every text with the word `unspeakable`, and breaks at the first with the word `fatal`."""
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        for text in texts:
+            if "unspeakable" in text:
+                raise UnreadableDocument("refused_by_embedder", "refused on purpose")
+            self.broken |= "fatal" in text
+        return super().embed_documents(texts)
 
 
 class OverlapReranker:

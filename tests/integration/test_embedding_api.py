@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,9 @@ class EmbeddingServer:
         return JSONResponse({"object": "list", "model": "m", "data": data[::-1]})
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[EmbeddingServer, str]]:
+@contextmanager
+def embedding_server() -> Iterator[tuple[EmbeddingServer, str]]:
+    """The server, running, and its base URL."""
     embeddings = EmbeddingServer()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -49,6 +51,12 @@ def server() -> Iterator[tuple[EmbeddingServer, str]]:
         yield embeddings, f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         running.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[EmbeddingServer, str]]:
+    with embedding_server() as running:
+        yield running
 
 
 @pytest.fixture
