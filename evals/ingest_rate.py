@@ -4,7 +4,9 @@ Ingests the folder into an empty embedded database, then embeds a sample of the 
 Both in one run, so that the ratio travels where the absolute rates do not.
 """
 
+import atexit
 import random
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -52,21 +54,23 @@ class _Recording:
 
 def main(folder: Path, workers: Annotated[int, typer.Option(min=1)] = 1) -> None:
     """Prints both rates and their ratio."""
-    with tempfile.TemporaryDirectory(prefix="pincite-rate-", ignore_cleanup_errors=True) as data:
-        settings = Settings(database=DatabaseSettings(data_dir=Path(data), database_url=None))
-        embedder = _Recording(load_embedder(settings.embedder))
-        run = Run(
-            dsn=prepare_database(settings),
-            tenant=tenant_id("rate"),
-            embedder=embedder,
-            settings=settings.ingest,
-            workers=workers,
-        )
-        report = ingest(run, select(Request(paths=(folder,), acl=frozenset({EVERYONE}))))
-        for failure in report.failures:
-            typer.echo(f"{failure.uri}: {failure.reason}: {failure.message}")
-        whole = report.chunks / report.seconds
-        alone = _alone(embedder)
+    data = Path(tempfile.mkdtemp(prefix="pincite-rate-"))
+    # Registered before the embedded server registers its own end, and so run after it.
+    atexit.register(shutil.rmtree, data, ignore_errors=True)
+    settings = Settings(database=DatabaseSettings(data_dir=data, database_url=None))
+    embedder = _Recording(load_embedder(settings.embedder))
+    run = Run(
+        dsn=prepare_database(settings),
+        tenant=tenant_id("rate"),
+        embedder=embedder,
+        settings=settings.ingest,
+        workers=workers,
+    )
+    report = ingest(run, select(Request(paths=(folder,), acl=frozenset({EVERYONE}))))
+    for failure in report.failures:
+        typer.echo(f"{failure.uri}: {failure.reason}: {failure.message}")
+    whole = report.chunks / report.seconds
+    alone = _alone(embedder)
     typer.echo(
         f"{len(report.indexed)} documents, {report.chunks} chunks, {len(report.failures)} failures, "
         f"{report.seconds:.0f} s, the index included\n"
