@@ -25,6 +25,7 @@ from ingest.store import (
     check_index,
     claim_profile,
     open_writer,
+    tidy,
 )
 from retrieval.access import TenantId
 from retrieval.engine import IndexProfile
@@ -36,6 +37,8 @@ _log = structlog.get_logger(__name__)
 
 PARSING_AND_CUTTING = 1
 """Raise it when parsing or cutting changes what is stored: every document is then made anew."""
+_LOAD = 1000
+"""A run that stored so many chunks leaves the planner's statistics behind."""
 _BATCH_CHUNKS = 256
 """Chunks embedded together: enough to sort by length, few enough to hold."""
 
@@ -107,7 +110,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         _store(run, writer, _cut(run, examined, outcomes), outcomes)
         _prune(run, writer, gone, outcomes)
     if profile is not None and not run.dry_run:
-        _index(run.dsn, profile)
+        _index(run, profile, outcomes.chunks)
     return IngestReport(
         indexed=tuple(outcomes.indexed),
         updated=tuple(outcomes.updated),
@@ -242,9 +245,11 @@ def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: _Outco
         outcomes.note("removed", uri)
 
 
-def _index(dsn: str, profile: IndexProfile) -> None:
-    """Builds the vector index where there is none. Without it searches are exact, only slower: no reason to fail."""
+def _index(run: Run, profile: IndexProfile, chunks: int) -> None:
+    """Builds the tenant's vector index where one is due. Without it searches are exact, only slower: no failure."""
     try:
-        build_vector_index(dsn, profile)
+        build_vector_index(run.dsn, run.tenant, profile, run.settings.index_from)
+        if chunks >= _LOAD:
+            tidy(run.dsn)
     except StoreUnavailable as error:
         _log.warning("vector_index_not_built", reason=str(error))

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
+from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -24,6 +25,7 @@ from retrieval.database.store import tenant_identity
 from retrieval.engine import IndexProfile, check_profile
 from retrieval.errors import IndexMismatch, UnreadableDocument
 from retrieval.models.protocols import Embedder, Vectors
+from retrieval.search.planning import vector_index_name
 
 Row = TypeVar("Row")
 
@@ -63,7 +65,8 @@ class _StoredDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _VectorIndex:
-    valid: bool
+    chunk_count: int
+    valid: bool | None
 
 
 class TenantWriter:
@@ -107,6 +110,7 @@ class TenantWriter:
                 updated_at=datetime.now(UTC),
             )
             self._add(document_id, parsed.language, chunks, vectors)
+            self._grant(document_id)
 
     def describe(self, source: SourceFile) -> bool:
         """New permissions and metadata, the text untouched: seen by the next search. False: it is not there any more.
@@ -114,16 +118,18 @@ class TenantWriter:
         Raises `StoreUnavailable`, and `UnreadableDocument` when Postgres refuses the metadata.
         """
         with self._turn():
-            return (
+            found = self._rows(_StoredDocument, _statement("stored_document"), uri=source.uri)
+            for before in found:
+                self._withdraw(before.document_id)
                 self._run(
                     _statement("describe_document"),
-                    uri=source.uri,
+                    document_id=before.document_id,
                     acl=sorted(source.acl),
                     metadata=Jsonb(dict(source.metadata)),
                     updated_at=datetime.now(UTC),
                 )
-                > 0
-            )
+                self._grant(before.document_id)
+            return bool(found)
 
     def remove(self, uri: str) -> None:
         """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
@@ -144,8 +150,17 @@ class TenantWriter:
         self._count(document_id, language, len(chunks), sign=1)
 
     def _take_away(self, before: _StoredDocument) -> None:
+        self._withdraw(before.document_id)
         self._count(before.document_id, before.language, before.chunk_count, sign=-1)
         self._run(_statement("remove_chunks"), document_id=before.document_id)
+
+    def _grant(self, document_id: UUID) -> None:
+        self._run(_statement("put_grants"), document_id=document_id)
+        self._run(_statement("count_principals"), document_id=document_id, sign=1)
+
+    def _withdraw(self, document_id: UUID) -> None:
+        self._run(_statement("count_principals"), document_id=document_id, sign=-1)
+        self._run(_statement("remove_grants"), document_id=document_id)
 
     def _count(self, document_id: UUID, language: str, chunk_count: int, *, sign: int) -> None:
         self._run(_statement("count_terms"), document_id=document_id, sign=sign)
@@ -219,24 +234,42 @@ def check_index(dsn: str, embedder: Embedder) -> IndexProfile | None:
     return found[0]
 
 
-def build_vector_index(dsn: str, profile: IndexProfile) -> bool:
-    """Builds the HNSW index if there is none yet, or only the ruin of one; True when it built.
+def build_vector_index(dsn: str, tenant: TenantId, profile: IndexProfile, index_from: int) -> bool:
+    """Builds the tenant's HNSW index once it has more than `index_from` chunks and none, or only the ruin of one.
 
-    After the first bulk load, because building is 4-5 times faster than inserting. Searches go on meanwhile. One build
-    at a time: a run that finds another one building waits for it. Raises `StoreUnavailable`.
+    True when it built. After the first bulk load, because building is 4-5 times faster than inserting. Searches go on
+    meanwhile. One build at a time: a run that finds another one building waits for it. Raises `StoreUnavailable`.
     """
+    name = {"index_name": sql.Identifier(vector_index_name(tenant))}
     with _connect(dsn) as connection, store_errors():
-        _become_only_builder(connection)
-        with connection.cursor(row_factory=class_row(_VectorIndex)) as cursor:
-            found = cursor.execute(_reference("vector_index").query).fetchall()
-        if found and found[0].valid:
+        if not _is_due(connection, tenant, index_from):
             return False
-        connection.execute(_reference("drop_vector_index").query)
+        _become_only_builder(connection)
+        if not _is_due(connection, tenant, index_from):
+            return False
+        connection.execute(_statement("drop_vector_index").composed(**name).query)
         connection.execute("SET maintenance_work_mem = '512MB'")
-        connection.execute(_statement("create_vector_index").sized(profile.dimensions).query)
-        # VACUUM also merges what GIN keeps aside after many inserts: until then the planner shuns the index.
-        connection.execute("VACUUM (ANALYZE) documents, chunks, embeddings, chunk_terms, term_statistics")
+        create = _statement("create_vector_index").composed(
+            **name, dimensions=sql.Literal(profile.dimensions), tenant_id=sql.Literal(tenant)
+        )
+        connection.execute(create.query)
     return True
+
+
+def _is_due(connection: psycopg.Connection[Any], tenant: TenantId, index_from: int) -> bool:
+    with connection.cursor(row_factory=class_row(_VectorIndex)) as cursor:
+        index = {"tenant_id": tenant, "index_name": vector_index_name(tenant)}
+        [found] = cursor.execute(_statement("vector_index").query, index).fetchall()
+    return not found.valid and found.chunk_count > index_from
+
+
+def tidy(dsn: str) -> None:
+    """Brings the planner's statistics up to date after a load, and merges what GIN keeps aside after many inserts:
+    until then the planner shuns the index. Raises `StoreUnavailable`."""
+    with _connect(dsn) as connection, store_errors():
+        connection.execute(
+            "VACUUM (ANALYZE) documents, chunks, embeddings, chunk_terms, term_statistics, grants, principal_statistics"
+        )
 
 
 def _become_only_builder(connection: psycopg.Connection[Any]) -> None:

@@ -42,7 +42,7 @@ from retrieval.generation.prompting import build_prompt
 from retrieval.models.protocols import Vectors
 from retrieval.reading import standing
 from retrieval.search.fusion import FusedPassage, fuse
-from retrieval.search.legs import Hit, dense_leg, lexical_leg
+from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
 from retrieval.search.reranking import numbered, rerank
 from retrieval.timing import Stopwatch
 
@@ -64,12 +64,12 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
         watch.timed("embed", _embed(engine, question, degraded)),
         watch.timed("lexical", lexical_leg(engine.store, question.caller, question.text, engine.settings.search)),
     )
-    dense: Sequence[Hit] = ()
+    dense: DenseFindings | None = None
     if embedding is not None:
         dense = await watch.timed("dense", dense_leg(engine.store, question.caller, embedding, engine.settings.search))
+    hits = dense.hits if dense else ()
     fused = await watch.timed(
-        "fuse",
-        fuse(engine.store, question.caller, embedding, dense, lexical, engine.settings.search.dense_weight),
+        "fuse", fuse(engine.store, question.caller, embedding, hits, lexical, engine.settings.search.dense_weight)
     )
     ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
     return Retrieval(
@@ -78,6 +78,7 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
         degraded=tuple(degraded),
         timings_ms=watch.milliseconds(),
         embedding=embedding,
+        plan=dense.plan if dense else None,
     )
 
 

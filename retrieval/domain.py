@@ -64,6 +64,28 @@ class Candidate:
     score: float
 
 
+class DensePath(StrEnum):
+    """How the nearest chunks were found. Stable codes, part of the HTTP contract."""
+
+    EXACT = "exact"
+    """Every visible chunk was compared."""
+    INDEX = "index"
+    """The tenant's vector index was walked."""
+    INDEX_COMPLETED = "index_completed"
+    """The walk came back short, and every visible chunk was compared after all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DensePlan:
+    """The path, and what it was chosen on: visible chunks (an estimate unless `counted`) of how many, index or none."""
+
+    path: DensePath
+    visible_chunks: int
+    counted: bool
+    tenant_chunks: int
+    indexed: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """From this offset of the document on, its text stands under these headings."""
@@ -126,6 +148,8 @@ class Retrieval:
     timings_ms: Mapping[str, float]
     embedding: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """The question's vector, for whoever looks further; None when it was found by words alone."""
+    plan: DensePlan | None = None
+    """How the search by meaning went; None when there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

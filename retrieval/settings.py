@@ -105,6 +105,7 @@ class IngestSettings(BaseSettings):
     max_file_bytes: int = Field(50 * 1024 * 1024, ge=1, description="Larger files are reported, not read")
     max_text_chars: int = Field(20_000_000, ge=1, description="Longer extracted texts are reported, not indexed")
     parse_timeout: float = Field(120.0, gt=0, description="Seconds one document may take to parse")
+    index_from: int = Field(5000, ge=0, description="A tenant with more chunks gets a vector index of its own")
     overlap_tokens: int = Field(32, ge=0, description="Tokens of whole sentences repeated from the chunk before")
 
 

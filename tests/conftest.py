@@ -109,6 +109,7 @@ def on_database(dsn: str) -> Settings:
 
 
 def ingest_folder(dsn: str, embedder: Embedder, tenant: str, request: Request) -> IngestReport:
-    """One run of the ingest path."""
-    run = Run(dsn=dsn, tenant=tenant_id(tenant), embedder=embedder, settings=Settings().ingest)
+    """One run of the ingest path; every tenant gets a vector index, however small."""
+    settings = Settings().ingest.model_copy(update={"index_from": 0})
+    run = Run(dsn=dsn, tenant=tenant_id(tenant), embedder=embedder, settings=settings)
     return ingest(run, select(request))

@@ -1,2 +1,5 @@
--- The vector index, if there is one, and whether it may be used: a build that was killed leaves an invalid one.
-SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass('embeddings_hnsw')
+-- How many chunks the tenant has; and its vector index, if there is one: a build that was killed leaves an invalid one.
+SELECT (SELECT coalesce(sum(languages.chunk_count), 0)::bigint
+        FROM language_statistics AS languages
+        WHERE languages.tenant_id = %(tenant_id)s) AS chunk_count,
+       (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%(index_name)s)) AS valid

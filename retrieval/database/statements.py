@@ -16,8 +16,12 @@ class TenantStatement:
 
     def sized(self, dimensions: int) -> "TenantStatement":
         """The statement for vectors of this length: a type's length cannot be a parameter."""
+        return self.composed(dimensions=sql.Literal(dimensions))
+
+    def composed(self, **parts: sql.Composable) -> "TenantStatement":
+        """The statement with names and literals where a parameter cannot stand, each properly quoted."""
         assert isinstance(self.query, sql.SQL)
-        return TenantStatement(self.query.format(dimensions=sql.Literal(dimensions)))
+        return TenantStatement(self.query.format(**parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The two legs. Each proposes chunks the caller may see, best first; each is one short transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from pgvector import HalfVector
@@ -8,14 +8,14 @@ from pgvector import HalfVector
 from retrieval.access import Caller
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import CallerSession, Store
-from retrieval.domain import ChunkKey
+from retrieval.domain import ChunkKey, DensePath, DensePlan
 from retrieval.models.protocols import Vectors
+from retrieval.search.planning import plan_dense
 from retrieval.search.terms import QuestionTerms, question_terms
 from retrieval.settings import SearchSettings
 
 _ANY = tenant_statement("retrieval.search", "lexical_any")
 _ALL = tenant_statement("retrieval.search", "lexical_all")
-_VISIBLE = tenant_statement("retrieval.search", "visible_chunks")
 _EXACT = tenant_statement("retrieval.search", "dense_exact")
 _ANN = tenant_statement("retrieval.search", "dense_ann")
 
@@ -42,8 +42,11 @@ class LexicalFindings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Visible:
-    chunk_count: int
+class DenseFindings:
+    """What the vectors found, and which way."""
+
+    hits: tuple[Hit, ...]
+    plan: DensePlan
 
 
 async def lexical_leg(store: Store, caller: Caller, question: str, settings: SearchSettings) -> LexicalFindings:
@@ -63,19 +66,21 @@ async def lexical_leg(store: Store, caller: Caller, question: str, settings: Sea
     return LexicalFindings(terms=terms, hits=tuple(hits[: settings.candidates]))
 
 
-async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: SearchSettings) -> tuple[Hit, ...]:
-    """The nearest visible chunks: every one compared where they are few, HNSW where they are many.
+async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: SearchSettings) -> DenseFindings:
+    """The nearest visible chunks, by the path that `plan_dense()` chose.
 
-    Never fewer than min(candidates, visible) rows: an index walk that comes back short is done again exactly.
+    Never fewer than min(candidates, visible) rows: a walk that comes back short is done again exactly.
     Raises `StoreUnavailable`.
     """
+    limit = settings.candidates
     async with store.session(caller) as session:
-        [visible] = await session.rows(_Visible, _VISIBLE, bound=settings.exact_below + 1)
-        if visible.chunk_count > settings.exact_below:
+        plan = await plan_dense(session, caller.tenant, limit, settings)
+        if plan.path is DensePath.INDEX:
             hits = await _walk(session, embedding, settings)
-            if len(hits) >= settings.candidates:
-                return tuple(hits)
-        return tuple(await _nearest(session, _EXACT, embedding, settings.candidates))
+            if len(hits) >= limit:
+                return DenseFindings(hits=tuple(hits), plan=plan)
+            plan = replace(plan, path=DensePath.INDEX_COMPLETED)
+        return DenseFindings(hits=tuple(await _nearest(session, _EXACT, embedding, limit)), plan=plan)
 
 
 async def _walk(session: CallerSession, embedding: Vectors, settings: SearchSettings) -> list[Hit]:

@@ -46,6 +46,8 @@ def everything(dsn: str) -> list[object]:
                 "SELECT tenant_id, document_id, ordinal, term_keys, weights::text FROM chunk_terms ORDER BY 1, 2, 3",
                 "SELECT * FROM term_statistics WHERE chunk_count <> 0 ORDER BY 1, 2",
                 "SELECT * FROM language_statistics WHERE chunk_count <> 0 ORDER BY 1, 2",
+                "SELECT * FROM grants ORDER BY 1, 2, 3",
+                "SELECT * FROM principal_statistics WHERE chunk_count <> 0 ORDER BY 1, 2",
             )
         ]
 
@@ -112,8 +114,25 @@ def test_prune_removes_what_is_gone_and_nothing_else(dsn: str, folder: Path, wor
 
 
 def counted_right(dsn: str) -> None:
-    """The maintained statistics equal a count from scratch."""
+    """The maintained statistics and grants equal a count from scratch."""
     with psycopg.connect(dsn) as connection:
+        grants = connection.execute("SELECT tenant_id, principal, document_id FROM grants ORDER BY 1, 2, 3").fetchall()
+        assert (
+            grants
+            == connection.execute(
+                "SELECT tenant_id, principal, document_id FROM documents, unnest(acl) principal ORDER BY 1, 2, 3"
+            ).fetchall()
+        )
+        principals = connection.execute(
+            "SELECT tenant_id, principal, chunk_count FROM principal_statistics WHERE chunk_count <> 0 ORDER BY 1, 2"
+        ).fetchall()
+        assert (
+            principals
+            == connection.execute(
+                "SELECT tenant_id, principal, sum(chunk_count) FROM documents, unnest(acl) principal"
+                " WHERE chunk_count > 0 GROUP BY 1, 2 ORDER BY 1, 2"
+            ).fetchall()
+        )
         kept = connection.execute(
             "SELECT tenant_id, term_key, chunk_count FROM term_statistics WHERE chunk_count <> 0 ORDER BY 1, 2"
         ).fetchall()

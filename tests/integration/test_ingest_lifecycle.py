@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ingest.domain import IngestReport
 from ingest.pipeline import Run, ingest
@@ -17,6 +18,7 @@ from retrieval.answering import retrieve
 from retrieval.domain import Passage, Question
 from retrieval.engine import open_engine
 from retrieval.errors import EmbedderUnavailable, InputError
+from retrieval.search.planning import vector_index_name
 from retrieval.settings import Settings
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import TouchyEmbedder, WordEmbedder
@@ -24,6 +26,7 @@ from tests.integration.test_ingest import counted_right
 from tests.unit.test_parsing_formats import make_pdf
 
 EVERYONE = frozenset({"everyone"})
+INDEX = vector_index_name(tenant_id("acme"))
 
 
 @pytest.fixture
@@ -203,10 +206,10 @@ def test_runs_that_end_at_once_make_one_vector_index(dsn: str, docs: Path, words
     with ThreadPoolExecutor(3) as threads:
         for _ in range(3):
             with psycopg.connect(dsn, autocommit=True) as connection:
-                connection.execute("DROP INDEX embeddings_hnsw")
-            built = list(threads.map(lambda _: build_vector_index(dsn, profile), range(3)))
+                connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(INDEX)))
+            built = list(threads.map(lambda _: build_vector_index(dsn, tenant_id("acme"), profile, 0), range(3)))
             assert sorted(built) == [False, False, True]
-            assert vector_indexes(dsn) == [("embeddings_hnsw", True)]
+            assert vector_indexes(dsn) == [(INDEX, True)]
 
 
 def test_a_ruined_vector_index_is_built_anew(dsn: str, docs: Path, words: WordEmbedder) -> None:
@@ -214,7 +217,7 @@ def test_a_ruined_vector_index_is_built_anew(dsn: str, docs: Path, words: WordEm
     ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
     with ThreadPoolExecutor(1) as thread, psycopg.connect(dsn, autocommit=True) as dying:
         dying.execute("SELECT pg_advisory_lock(hashtextextended('pincite:vector-index', 0))")
-        dying.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'embeddings_hnsw'::regclass")
+        dying.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [INDEX])
         run = thread.submit(ingest_folder, dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
         patience = time.monotonic() + 30
         while not waiting_builders(dying) and not run.done() and time.monotonic() < patience:
@@ -222,7 +225,7 @@ def test_a_ruined_vector_index_is_built_anew(dsn: str, docs: Path, words: WordEm
         assert waiting_builders(dying) == 1
         dying.close()
         assert len(run.result(timeout=60).unchanged) == 2
-    assert vector_indexes(dsn) == [("embeddings_hnsw", True)]
+    assert vector_indexes(dsn) == [(INDEX, True)]
 
 
 def waiting_builders(connection: psycopg.Connection[tuple[object, ...]]) -> object:

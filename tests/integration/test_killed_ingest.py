@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 
+from retrieval.access import tenant_id
+from retrieval.search.planning import vector_index_name
 from tests.conftest import new_database
 from tests.integration.test_ingest import counted_right, everything
 
@@ -63,6 +65,6 @@ def kill_after(seconds: float, dsn: str, docs: Path) -> bool:
 def vector_index_is_valid(dsn: str) -> bool:
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'embeddings_hnsw'::regclass"
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [vector_index_name(tenant_id("acme"))]
         ).fetchone()
     return row == (True,)

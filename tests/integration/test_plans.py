@@ -13,6 +13,7 @@ from retrieval.access import caller
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import Store, open_store
 from retrieval.engine import IndexProfile
+from retrieval.search.planning import vector_index_name
 from tests.conftest import new_database, on_database
 
 BIG = caller("big", ["group:a"])
@@ -35,7 +36,8 @@ FILL = """
     INSERT INTO chunk_terms (tenant_id, document_id, ordinal, term_keys, weights)
     SELECT tenant_id, document_id, ordinal,
            ARRAY(SELECT (random() * 3000)::bigint + 0 * ordinal FROM generate_series(1, 30)), '{}/1000000000'
-    FROM chunks
+    FROM chunks;
+    INSERT INTO language_statistics VALUES ('big', 'en', 12000), ('small', 'en', 3000)
 """
 
 
@@ -54,7 +56,7 @@ async def store(server: str) -> AsyncIterator[Store]:
             for statement in FILL.split(";"):
                 connection.execute(statement)
             connection.execute("ANALYZE")
-        build_vector_index(dsn, IndexProfile(embedder="random", dimensions=8))
+        build_vector_index(dsn, BIG.tenant, IndexProfile(embedder="random", dimensions=8), 0)
         async with open_store(dsn, on_database(dsn).database.model_copy(update={"database_pool_size": 1})) as opened:
             yield opened
 
@@ -89,4 +91,4 @@ async def test_neighbours_are_found_by_their_index(store: Store) -> None:
     found = await plan(
         store, tenant_statement("retrieval.search", "dense_ann").sized(8), embedding=HalfVector(question), limit=10
     )
-    assert "embeddings_hnsw" in found
+    assert vector_index_name(BIG.tenant) in found

@@ -69,11 +69,11 @@ def visible(who: Caller) -> set[str]:
 async def search(store: Store, who: Caller, text: str, limit: int, **options: int) -> list[str]:
     """Document uris of the dense leg, best first."""
     search_settings = SearchSettings().model_copy(update={"candidates": limit, **options})
-    hits = await dense_leg(store, who, await WordEmbedder().embed_question(text), search_settings)
+    found = await dense_leg(store, who, await WordEmbedder().embed_question(text), search_settings)
     async with store.session(who) as session:
         rows = await session.rows(_Uri, _URIS)
     names = {row.document_id: row.uri for row in rows}
-    return [names[hit.document_id] for hit in hits]
+    return [names[hit.document_id] for hit in found.hits]
 
 
 @pytest.mark.parametrize("exact_below", [5000, 0])

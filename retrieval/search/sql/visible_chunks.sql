@@ -1,9 +1,10 @@
--- How many chunks the caller may see, counted up to a bound: a document holds one chunk or more.
-SELECT coalesce(sum(visible.chunk_count), 0)::bigint AS chunk_count
-FROM (
-    SELECT documents.chunk_count
-    FROM documents
-    WHERE documents.tenant_id = %(tenant_id)s AND documents.acl && %(principals)s::text[]
-      AND documents.chunk_count > 0
-    LIMIT %(bound)s
-) AS visible
+-- What is known, without counting, of how much the caller may see: a document that allows two of the principals is in
+-- both their counts, so the truth lies between the largest count and the sum; and whether the tenant has an index.
+SELECT coalesce(max(chunk_count), 0) AS at_least,
+       coalesce(sum(chunk_count), 0)::bigint AS at_most,
+       (SELECT coalesce(sum(languages.chunk_count), 0)::bigint
+        FROM language_statistics AS languages
+        WHERE languages.tenant_id = %(tenant_id)s) AS tenant_chunks,
+       EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(%(index_name)s) AND indisvalid) AS indexed
+FROM principal_statistics
+WHERE tenant_id = %(tenant_id)s AND principal = ANY (%(principals)s::text[])

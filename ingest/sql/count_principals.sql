@@ -1,0 +1,7 @@
+-- How many chunks each principal may see: the document's added (sign 1) or taken away (sign -1).
+INSERT INTO principal_statistics AS known (tenant_id, principal, chunk_count)
+SELECT %(tenant_id)s, grants.principal, %(sign)s * documents.chunk_count
+FROM grants
+JOIN documents ON documents.tenant_id = grants.tenant_id AND documents.document_id = grants.document_id
+WHERE grants.tenant_id = %(tenant_id)s AND grants.document_id = %(document_id)s
+ON CONFLICT (tenant_id, principal) DO UPDATE SET chunk_count = known.chunk_count + excluded.chunk_count

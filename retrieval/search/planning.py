@@ -1,0 +1,62 @@
+"""Which way the dense leg goes: every visible chunk compared, or the tenant's vector index walked.
+
+Postgres itself picks the index where comparing is 40 times faster, and a filtered walk can end early in silence, so
+the choice is made here, from counts the writer keeps per principal. A tenant has an index of its own once it holds
+more than `exact_below` chunks; all others are compared, which is exact, fast, and costs their writers nothing.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from retrieval.access import TenantId
+from retrieval.database.statements import tenant_statement
+from retrieval.database.store import CallerSession
+from retrieval.domain import DensePath, DensePlan
+from retrieval.settings import SearchSettings
+
+_VISIBLE = tenant_statement("retrieval.search", "visible_chunks")
+_COUNTED = tenant_statement("retrieval.search", "counted_chunks")
+
+OVERFETCH = 4
+"""A walk in relaxed order takes so many times the wanted chunks and sorts them exactly."""
+WALK_COST = 4.0
+"""What one chunk met on a walk costs, in chunks compared one by one (evals/benchmarks/search_grid.py)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    at_least: int
+    at_most: int
+    tenant_chunks: int
+    indexed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    chunk_count: int
+
+
+async def plan_dense(session: CallerSession, tenant: TenantId, limit: int, settings: SearchSettings) -> DensePlan:
+    """The cheaper path to the caller's `limit` nearest chunks. Never counts more than `exact_below` grants.
+
+    Raises `StoreUnavailable`.
+    """
+    [known] = await session.rows(_Known, _VISIBLE, index_name=vector_index_name(tenant))
+    visible, counted = min(known.at_most, known.tenant_chunks), known.at_least == known.at_most
+    if known.indexed and known.at_least <= settings.exact_below < visible:
+        [found] = await session.rows(_Counted, _COUNTED, bound=settings.exact_below + 1)
+        visible, counted = max(found.chunk_count, known.at_least), found.chunk_count <= settings.exact_below
+    walked = settings.ef_search + OVERFETCH * limit * known.tenant_chunks / max(visible, 1)
+    compare = not known.indexed or visible <= max(settings.exact_below, WALK_COST * walked)
+    return DensePlan(
+        path=DensePath.EXACT if compare else DensePath.INDEX,
+        visible_chunks=visible,
+        counted=counted,
+        tenant_chunks=known.tenant_chunks,
+        indexed=known.indexed,
+    )
+
+
+def vector_index_name(tenant: TenantId) -> str:
+    """The name of the tenant's own vector index; a tenant's id may be longer than a name in Postgres."""
+    return f"embeddings_hnsw_{hashlib.sha256(tenant.encode()).hexdigest()[:16]}"
