@@ -82,8 +82,8 @@ class PassageOut(_Place):
 
     number: int = Field(description="From 1: what `[n]` in an answer refers to")
     text: str
-    score: Rounded = Field(description="What the order is by, rounded")
-    fused_score: Rounded = Field(description="Before any reranker, rounded")
+    score: Rounded = Field(description="How well meaning and words fit, up to 1, rounded; what the first order is by")
+    rerank_score: Rounded | None = Field(description="What the final order is by; null where no reranker read it")
     dense_rank: int | None = Field(description="Rank by meaning, from 1; null where that leg did not propose it")
     lexical_rank: int | None = Field(description="Rank by words, from 1; null where that leg did not propose it")
 
@@ -102,14 +102,14 @@ class PassageOut(_Place):
             char_start=passage.char_start,
             char_end=passage.char_end,
             text=passage.text,
-            score=ranked.score,
+            score=candidate.score,
+            rerank_score=ranked.rerank_score,
             **_legs(candidate),
         )
 
 
 def _legs(candidate: Candidate) -> dict[str, Any]:
     return {
-        "fused_score": candidate.score,
         "dense_rank": candidate.dense_rank,
         "lexical_rank": candidate.lexical_rank,
     }

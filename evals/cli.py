@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -99,7 +100,7 @@ def _conclude(
     kept = load(path)
     comparisons = compare(evaluation.values, kept)
     found = objections(comparisons, evaluation.values, evaluation.leaks, tolerance)
-    print_report(Console(), evaluation, comparisons, kept, found)
+    print_report(Console(width=None if sys.stdout.isatty() else 150), evaluation, comparisons, kept, found)
     if json_file is not None:
         result = result_json(evaluation, comparisons, kept, found)
         json_file.write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -45,6 +45,9 @@ class _Recording:
     async def embed_question(self, text: str) -> Vectors:
         return await self._embedder.embed_question(text)
 
+    async def embed_now(self, texts: Sequence[str]) -> Vectors:
+        return await self._embedder.embed_now(texts)
+
     async def ping(self) -> None:
         await self._embedder.ping()
 

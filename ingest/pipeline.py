@@ -1,6 +1,6 @@
 """The ingest path: from files to an index. Reads from top to bottom.
 
-select → describe → read → skip if unchanged → parse → cut → embed → store → prune → index
+select → revoke → read → skip if unchanged → parse → cut → embed → store → describe → prune → index
 
 One transaction per document: killed at any moment, a run loses and doubles nothing, and the next one carries on.
 """
@@ -8,7 +8,7 @@ One transaction per document: killed at any moment, a run loses and doubles noth
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import structlog
@@ -27,7 +27,7 @@ from ingest.store import (
     open_writer,
     tidy,
 )
-from retrieval.access import TenantId
+from retrieval.access import NOBODY, TenantId
 from retrieval.engine import IndexProfile
 from retrieval.errors import StoreUnavailable, UnreadableDocument
 from retrieval.models.protocols import Embedder, Vectors
@@ -77,6 +77,7 @@ class _Outcomes:
     removed: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     described: set[str] = field(default_factory=set)
+    same_text: list[SourceFile] = field(default_factory=list)
     chunks: int = 0
 
     def note(self, outcome: str, uri: str, chunks: int = 0) -> None:
@@ -97,17 +98,18 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     """
     begun = time.monotonic()
     outcomes = _Outcomes(run)
-    profile = check_index(run.dsn, run.embedder) if run.dry_run else claim_profile(run.dsn, run.embedder)
-    if not run.dry_run:
-        add_tenant(run.dsn, run.tenant)
     with open_writer(run.dsn, run.tenant) as writer:
         known = writer.known_documents()
         gone = selection.gone(known) if run.prune else []
+        _revoke(run, writer, known, selection.sources, outcomes)
+        profile = check_index(run.dsn, run.embedder) if run.dry_run else claim_profile(run.dsn, run.embedder)
+        if not run.dry_run:
+            add_tenant(run.dsn, run.tenant)
         for failure in selection.failures:
             outcomes.fail(failure)
-        sources = _describe(run, writer, known, selection.sources, outcomes)
-        examined = _settle(_examine(run, sources, known), outcomes)
+        examined = _settle(_examine(run, selection.sources, known), outcomes)
         _store(run, writer, _cut(run, examined, outcomes), outcomes)
+        _describe(run, writer, known, outcomes)
         _prune(run, writer, gone, outcomes)
     if profile is not None and not run.dry_run:
         _index(run, profile, outcomes.chunks)
@@ -122,29 +124,45 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     )
 
 
-def _describe(
+def _revoke(
     run: Run,
     writer: TenantWriter,
     known: dict[str, KnownDocument],
     sources: Sequence[SourceFile],
     outcomes: _Outcomes,
-) -> list[SourceFile]:
-    """New permissions and metadata first, before anything is read: a revocation waits for no model and no parser.
+) -> None:
+    """Takes permissions away first: that waits for no parser and no model, and holds if the text then cannot be read.
 
-    Returns the sources to go on with. One that another run removed meanwhile counts as new.
+    Nobody is let in here: who may see the new text was not meant to see the old one. A document that another run
+    removed meanwhile counts as new.
     """
-    going_on: list[SourceFile] = []
     for source in sources:
-        if source.uri in known and not known[source.uri].described_as(source):
+        before = known.get(source.uri)
+        if before is None or source.acl >= frozenset(before.acl):
+            continue
+        kept = source.acl & frozenset(before.acl) or frozenset({NOBODY})
+        narrowed = replace(source, acl=kept, metadata=before.metadata)
+        if not run.dry_run and not writer.describe(narrowed):
+            del known[source.uri]
+        elif before.described_as(replace(source, acl=frozenset(before.acl))) and kept == source.acl:
+            outcomes.described.add(source.uri)
+
+
+def _describe(run: Run, writer: TenantWriter, known: dict[str, KnownDocument], outcomes: _Outcomes) -> None:
+    """New permissions and metadata for documents whose text is the stored one: nothing is embedded again."""
+    for source in outcomes.same_text:
+        if source.uri not in outcomes.described:
+            if known[source.uri].described_as(source):
+                outcomes.note("unchanged", source.uri)
+                continue
             try:
                 if not run.dry_run and not writer.describe(source):
-                    del known[source.uri]
+                    outcomes.fail(Failure(uri=source.uri, reason="removed_meanwhile", message="by another run"))
+                    continue
             except UnreadableDocument as error:
                 outcomes.fail(Failure(uri=source.uri, reason=error.reason, message=str(error)))
                 continue
-            outcomes.described.add(source.uri)
-        going_on.append(source)
-    return going_on
+        outcomes.note("updated", source.uri)
 
 
 def _examine(
@@ -166,7 +184,7 @@ def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: _Outcome
             case Failure():
                 outcomes.fail(found)
             case Unchanged(source=source):
-                outcomes.note("updated" if source.uri in outcomes.described else "unchanged", source.uri)
+                outcomes.same_text.append(source)
             case Parsed():
                 yield found
 

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import yaml
@@ -67,6 +67,8 @@ class Selection:
     present: frozenset[str]
     scopes: tuple[str, ...]
     bare: tuple[Path, ...] = ()
+    only_listed: bool = False
+    """A manifest alone said what there is: others may stand beside it, with uris of their own choice."""
 
     def gone(self, known: Iterable[str]) -> list[str]:
         """Known uris inside the scopes that are no longer at the source.
@@ -75,7 +77,8 @@ class Selection:
         """
         if self.bare:
             raise InputError(f"no document was found in {self.bare[0]}: nothing is pruned")
-        return sorted(uri for uri in known if uri.startswith(self.scopes) and uri not in self.present)
+        gone = (uri for uri in known if uri.startswith(self.scopes) and uri not in self.present)
+        return sorted(uri for uri in gone if not self.only_listed or _is_file_name(uri))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +106,7 @@ def select(request: Request) -> Selection:
     listed = [_listed(roots[0], key, request.prefix) for key in entries]
     selection = _selection(request, listed, entries, folders)
     # A document that is no longer listed but still there may belong to another manifest: it is not gone.
-    return replace(selection, present=selection.present | {file.uri for file in on_disk})
+    return replace(selection, present=selection.present | {file.uri for file in on_disk}, only_listed=True)
 
 
 def _selection(
@@ -167,6 +170,11 @@ def _objection(source: SourceFile, taken: dict[str, SourceFile]) -> Failure | No
     if not source.path.is_file():
         return failure("not_found", f"no such file: {source.path}")
     return None
+
+
+def _is_file_name(uri: str) -> bool:
+    """Whether the uri may have come from a file's place, and not from a manifest's `uri`."""
+    return PurePosixPath(uri).suffix.lower() in SUPPORTED_EXTENSIONS
 
 
 def _absolute(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """What the ingest path writes: one transaction per document, everything of it or nothing."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -51,7 +51,12 @@ class KnownDocument:
 
     def described_as(self, source: SourceFile) -> bool:
         """True when permissions and metadata are the ones its owner gives now."""
-        return frozenset(self.acl) == source.acl and self.metadata == dict(source.metadata)
+        return frozenset(self.acl) == source.acl and _typed(self.metadata) == _typed(source.metadata)
+
+
+def _typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
+    """To Python, 1 equals True."""
+    return {key: (isinstance(value, bool), value) for key, value in metadata.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

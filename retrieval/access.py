@@ -9,6 +9,9 @@ from retrieval.errors import InvalidPrincipal, InvalidTenant
 EVERYONE = "everyone"
 """The principal every caller of a tenant holds; a document that allows it is visible to the whole tenant."""
 
+NOBODY = "nobody"
+"""What a document allows that nobody may see: no caller can hold it."""
+
 TenantId = NewType("TenantId", str)
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

@@ -127,12 +127,15 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedPassage:
-    """A passage at its final place. `number` (from 1) is what `[n]` in an answer refers to."""
+    """A passage at its final place. `number` (from 1) is what `[n]` in an answer refers to.
+
+    `rerank_score` is what the order is by where a reranker read the passage; it only compares within one question.
+    """
 
     number: int
     passage: Passage
     candidate: Candidate
-    score: float
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

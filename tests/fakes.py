@@ -36,6 +36,9 @@ class WordEmbedder:
             raise EmbedderUnavailable("broken on purpose")
         return self._embed(text)
 
+    async def embed_now(self, texts: Sequence[str]) -> Vectors:
+        return self.embed_documents(texts)
+
     async def ping(self) -> None:
         await self.embed_question("ready")
 

@@ -4,13 +4,12 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log
 
 from retrieval.domain import Citation, CitationFound, RankedPassage, TextDelta
-from retrieval.errors import EmbedderUnavailable, UnreadableDocument
+from retrieval.errors import EmbedderUnavailable
 from retrieval.generation.citations import cite
 from retrieval.generation.sentences import Unit, credit, terms, units, weight
 from retrieval.models.protocols import Embedder, Vectors
@@ -133,16 +132,11 @@ class ExtractiveAnswerer:
         if self._embedder is None or asked is None:
             return None
         texts = [f"{one.context_text}: {one.text}" for one in candidates]
-        work = asyncio.get_running_loop().run_in_executor(_embedding, self._embedder.embed_documents, texts)
         try:
-            vectors = await asyncio.wait_for(work, self._seconds)
-        except (EmbedderUnavailable, UnreadableDocument, TimeoutError):
+            vectors = await asyncio.wait_for(self._embedder.embed_now(texts), self._seconds)
+        except (EmbedderUnavailable, TimeoutError):
             return None
         return [float(cosine) for cosine in vectors @ asked]
-
-
-_embedding = ThreadPoolExecutor(4, thread_name_prefix="extracts")
-"""Not the loop's own threads: what is late here must not hold up what they do for others."""
 
 
 def _ordered(question: str, passages: Sequence[RankedPassage]) -> tuple[list[_Candidate], Mapping[str, float]]:

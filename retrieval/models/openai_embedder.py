@@ -54,15 +54,19 @@ class OpenAiEmbedder:
         return np.concatenate(batches) if batches else np.empty((0, 0), dtype=np.float32)
 
     async def embed_question(self, text: str) -> Vectors:
+        question: Vectors = (await self.embed_now([text]))[0]
+        return question
+
+    async def embed_now(self, texts: Sequence[str]) -> Vectors:
+        ask = self._questions.embeddings
         try:
             async with asyncio.timeout(self._settings.timeout):
-                answer = await self._questions.embeddings.create(model=self.name, input=[text], encoding_format="float")
-                question: Vectors = _unit_vectors(answer.data, 1)[0]
+                answer = await ask.create(model=self.name, input=list(texts), encoding_format="float")
+                return _unit_vectors(answer.data, len(texts))
         except (openai.OpenAIError, TimeoutError) as error:
             raise EmbedderUnavailable("the embedding provider did not answer") from error
         except _NOT_THE_PROTOCOL as error:
             raise EmbedderUnavailable("the embedding provider does not speak the OpenAI protocol") from error
-        return question
 
     async def ping(self) -> None:
         try:

@@ -36,6 +36,12 @@ class Embedder(Protocol):
     async def embed_question(self, text: str) -> Vectors:
         """One unit vector, shape (dimensions,). Raises `EmbedderUnavailable`, also past its deadline."""
 
+    async def embed_now(self, texts: Sequence[str]) -> Vectors:
+        """What `embed_documents` gives, while a caller waits: a few short texts, no longer than a question may take.
+
+        Raises `EmbedderUnavailable`, also past that deadline.
+        """
+
     async def ping(self) -> None:
         """Returns when the model could answer now. Raises `EmbedderUnavailable`."""
 

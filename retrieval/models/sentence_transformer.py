@@ -65,14 +65,11 @@ class SentenceTransformerEmbedder:
         return vectors
 
     async def embed_question(self, text: str) -> Vectors:
-        try:
-            vectors = await _within(
-                self._settings.timeout, self._questions, lambda: self._encode(self._asked_model, [text])
-            )
-        except TimeoutError as error:
-            raise EmbedderUnavailable("the embedding model did not answer in time") from error
-        question: Vectors = vectors[0]
+        question: Vectors = (await self._in_time(self._questions, self._asked_model, [text]))[0]
         return question
+
+    async def embed_now(self, texts: Sequence[str]) -> Vectors:
+        return await self._in_time(self._documents, self._model, list(texts))
 
     async def ping(self) -> None:
         await self.embed_question("ready")
@@ -82,6 +79,12 @@ class SentenceTransformerEmbedder:
         for thread in (self._documents, self._questions):
             thread.shutdown(wait=False, cancel_futures=True)
 
+    async def _in_time(self, thread: ThreadPoolExecutor, model: "SentenceTransformer", texts: list[str]) -> Vectors:
+        try:
+            return await _within(self._settings.timeout, thread, lambda: self._encode(model, texts))
+        except TimeoutError as error:
+            raise EmbedderUnavailable("the embedding model did not answer in time") from error
+
     def _encode(self, model: "SentenceTransformer", texts: list[str]) -> Vectors:
         try:
             vectors = model.encode(
@@ -89,7 +92,10 @@ class SentenceTransformerEmbedder:
             )
         except Exception as error:
             raise EmbedderUnavailable(f"the embedding model failed: {error}") from error
-        return np.asarray(vectors, dtype=np.float32)
+        found = np.asarray(vectors, dtype=np.float32)
+        if not np.isfinite(found).all():
+            raise EmbedderUnavailable("the embedding model gave a vector with no direction (NaN)")
+        return found
 
 
 class CrossEncoderReranker:
@@ -128,7 +134,10 @@ class CrossEncoderReranker:
             scores = self._model.predict(pairs, show_progress_bar=False)
         except Exception as error:
             raise RerankerUnavailable(f"the reranker failed: {error}") from error
-        return [float(score) for score in np.asarray(scores).reshape(len(pairs), -1)[:, 0]]
+        found = np.asarray(scores, dtype=np.float64).reshape(len(pairs), -1)[:, 0]
+        if not np.isfinite(found).all():
+            raise RerankerUnavailable("the reranker gave scores that are none (NaN)")
+        return [float(score) for score in found]
 
 
 async def _within(seconds: float, thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:

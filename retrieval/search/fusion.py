@@ -29,6 +29,7 @@ class FusedPassage:
     candidate: Candidate
     passage: Passage
     context: str
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The last word on the order: a reranker re-reads the best passages, its score mixed with the fused one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,13 @@ async def rerank(
     scores = await reranker.score(question, [f"{found.context}\n{found.passage.text}" for found in head])
     mixed = _z([found.candidate.score for found in head]) + settings.weight * _z(scores)
     order = sorted(range(len(head)), key=lambda at: (-mixed[at], head[at].candidate.key))
-    return (*(head[at] for at in order), *tail)
+    return (*(replace(head[at], rerank_score=float(mixed[at])) for at in order), *tail)
 
 
 def numbered(found: Sequence[FusedPassage]) -> tuple[RankedPassage, ...]:
     """Passages at their final places, numbered from 1."""
     return tuple(
-        RankedPassage(number=number, passage=each.passage, candidate=each.candidate, score=each.candidate.score)
+        RankedPassage(number=number, passage=each.passage, candidate=each.candidate, rerank_score=each.rerank_score)
         for number, each in enumerate(found, start=1)
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from retrieval.errors import EmbedderUnavailable
 from retrieval.models.protocols import Embedder, Reranker, Vectors
 from retrieval.models.sentence_transformer import SentenceTransformerEmbedder
 from tests.fakes import OverlapReranker, WordEmbedder
@@ -62,6 +63,21 @@ async def test_many_threads_get_what_one_gets(embedder: Embedder) -> None:
     for one in embedding:
         np.testing.assert_allclose(one.result(), vectors, atol=1e-5)
     assert all(one.result() == counts for one in counting)
+
+
+async def test_what_is_embedded_while_a_caller_waits_is_the_same(embedder: Embedder) -> None:
+    """Both ways bring the same vectors."""
+    texts = ["the red pump", "vacation days"]
+    np.testing.assert_allclose(await embedder.embed_now(texts), embedder.embed_documents(texts), atol=1e-5)
+
+
+@pytest.mark.model
+async def test_a_vector_without_a_direction_is_a_failure(minilm: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN from a broken model is `EmbedderUnavailable`, not a question that the database chokes on."""
+    assert isinstance(minilm, SentenceTransformerEmbedder)
+    monkeypatch.setattr(minilm._asked_model, "encode", lambda *_args, **_options: np.full((1, 384), np.nan))
+    with pytest.raises(EmbedderUnavailable, match="NaN"):
+        await minilm.embed_question("pump")
 
 
 @pytest.mark.model

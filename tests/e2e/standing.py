@@ -58,7 +58,7 @@ _PASSAGE = Passage(
 _CANDIDATE = Candidate(key=_PASSAGE.key, dense_rank=1, lexical_rank=None, cosine=0.6, bm25=2.5, score=0.7049)
 FOUND = PassagesFound(
     retrieval=Retrieval(
-        passages=(RankedPassage(number=1, passage=_PASSAGE, candidate=_CANDIDATE, score=0.8049),),
+        passages=(RankedPassage(number=1, passage=_PASSAGE, candidate=_CANDIDATE, rerank_score=0.8049),),
         confidence=0.7049,
         degraded=(),
         timings_ms={"embed": 1.5},

@@ -226,7 +226,11 @@ async def test_a_dead_reranker_leaves_the_fused_order(pumps: str) -> None:
     reranker = OverlapReranker()
     async with open_engine(on_database(pumps), embedder=WordEmbedder(), reranker=reranker) as engine:
         question = asked("red pump", "group:eng", "group:board")
-        assert (await retrieve(engine, question)).degraded == ()
+        working = await retrieve(engine, question)
+        assert working.degraded == ()
+        scores = [ranked.rerank_score for ranked in working.passages if ranked.rerank_score is not None]
+        assert len(scores) == len(working.passages)
+        assert scores == sorted(scores, reverse=True)
         reranker.broken = True
         broken = await retrieve(engine, question)
     async with opened(pumps) as engine:

@@ -39,7 +39,7 @@ async def test_scores_go_out_rounded_and_no_legs_own_score_goes_out(stream: bool
     response = await _ask(ScriptedPath(*GOOD), stream=stream)
     said = events_of(response.text)[0][1] if stream else response.json()
     [passage] = said["passages"]
-    assert (said["confidence"], passage["score"], passage["fused_score"]) == (0.7, 0.8, 0.7)
+    assert (said["confidence"], passage["score"], passage["rerank_score"]) == (0.7, 0.7, 0.8)
     assert not {"cosine", "bm25"} & set(passage)
 
 

@@ -127,16 +127,48 @@ def test_prune_keeps_to_its_folder_and_its_tenant(dsn: str, docs: Path, words: W
 
 
 def test_a_revocation_waits_for_no_parser_and_no_model(dsn: str, docs: Path, words: WordEmbedder) -> None:
-    """New permissions and metadata are stored before any file is read, even where the text then cannot be."""
+    """Permissions are taken away before any file is read and any model asked, even where the text then cannot be read.
+
+    Nobody new is let in to the old text, and its metadata stays with it.
+    """
     ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=frozenset({"group:eng", "group:ops"})))
     (docs / "pump.md").write_bytes(b"\x00" * 4096)
     (docs / "leave.txt").write_text("Vacation is 30 days a year.")
     words.broken = True
+    narrower = Request(paths=(docs,), acl=frozenset({"group:eng", "group:all"}), metadata={"year": 2026})
     with pytest.raises(EmbedderUnavailable):
-        ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=frozenset({"group:eng"}), metadata={"year": 2026}))
+        ingest_folder(dsn, words, "acme", narrower)
     assert list(column(dsn, "acl").values()) == [["group:eng"]] * 2
-    assert list(column(dsn, "metadata").values()) == [{"year": 2026}] * 2
+    assert list(column(dsn, "metadata").values()) == [{}] * 2
     assert column(dsn, "version") == {"docs/leave.txt": 1, "docs/pump.md": 1}
+
+
+def test_a_wider_audience_never_sees_the_old_text(dsn: str, docs: Path, words: WordEmbedder) -> None:
+    """A document rewritten and opened to others keeps its old readers while the new text cannot be stored."""
+    ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=frozenset({"group:board"})))
+    (docs / "pump.md").write_text("")
+    report = ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
+    assert [failure.uri for failure in report.failures] == ["docs/pump.md"]
+    assert column(dsn, "acl") == {"docs/leave.txt": ["everyone"], "docs/pump.md": ["nobody"]}
+    (docs / "pump.md").write_text("# Pumps\n\nThe red pump is gone.\n")
+    ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
+    assert column(dsn, "acl")["docs/pump.md"] == ["everyone"]
+
+
+def test_a_change_of_type_in_the_metadata_is_a_change(dsn: str, docs: Path, words: WordEmbedder) -> None:
+    """1 is not true, although Python calls them equal."""
+    ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE, metadata={"final": 1}))
+    report = ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE, metadata={"final": True}))
+    assert len(report.updated) == 2
+    assert column(dsn, "metadata")["docs/pump.md"] == {"final": True}
+
+
+def test_another_manifests_uri_is_not_pruned(dsn: str, docs: Path, words: WordEmbedder) -> None:
+    """A document under a uri of its own choice belongs to the manifest that chose it."""
+    ingest_folder(dsn, words, "acme", listed(docs, {"path": "pump.md", "uri": "docs/the-pump"}))
+    report = pruned(dsn, words, listed(docs, {"path": "leave.txt"}, name="other.jsonl"))
+    assert report.removed == ()
+    assert set(column(dsn, "version")) == {"docs/leave.txt", "docs/the-pump"}
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,6 @@ def _passage() -> RankedPassage:
             last_page=1,
         ),
         candidate=Candidate(key=key, dense_rank=1, lexical_rank=1, cosine=0.5, bm25=1.0, score=1.0),
-        score=1.0,
     )
 
 

