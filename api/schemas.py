@@ -7,7 +7,18 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from retrieval.domain import AnswerFinished, Candidate, Citation, Degradation, Outcome, RankedPassage, Retrieval, Usage
+from retrieval.domain import (
+    AnswerFinished,
+    Candidate,
+    Citation,
+    Degradation,
+    DensePath,
+    DensePlan,
+    Outcome,
+    RankedPassage,
+    Retrieval,
+    Usage,
+)
 from retrieval.readiness import Readiness
 from retrieval.reading import StoredDocument
 
@@ -154,6 +165,21 @@ class UsageOut(_Wire):
         )
 
 
+class PlanOut(_Wire):
+    """How the search by meaning went. Of the tenant as a whole nothing is told: only what the asker may see."""
+
+    path: DensePath = Field(
+        description="`exact`: every visible chunk was compared; `index`: the vector index was walked;"
+        " `index_completed`: the walk came back short, so every visible chunk was compared after all"
+    )
+    visible_chunks: int = Field(description="How many chunks the asker may see; an estimate unless `counted`")
+    counted: bool
+
+    @classmethod
+    def of(cls, plan: DensePlan) -> Self:
+        return cls(path=plan.path, visible_chunks=plan.visible_chunks, counted=plan.counted)
+
+
 class SearchResponse(_Wire):
     """What a question found, best first."""
 
@@ -161,6 +187,7 @@ class SearchResponse(_Wire):
     passages: list[PassageOut]
     confidence: Rounded = Field(description="0 to 1: the best fused score, an absolute number, rounded")
     degraded: list[Degradation] = Field(description="What gave way while this was served")
+    plan: PlanOut | None = Field(description="How the search by meaning went; null where words alone were searched")
     timings_ms: dict[str, float]
 
     @classmethod
@@ -170,6 +197,7 @@ class SearchResponse(_Wire):
             passages=[PassageOut.of(ranked) for ranked in retrieval.passages],
             confidence=retrieval.confidence,
             degraded=list(retrieval.degraded),
+            plan=PlanOut.of(retrieval.plan) if retrieval.plan else None,
             timings_ms=dict(retrieval.timings_ms),
         )
 

@@ -8,7 +8,7 @@ import pytest
 from pgvector import HalfVector
 from psycopg import sql
 
-from ingest.store import build_vector_index
+from ingest.store import build_vector_index, tidy
 from retrieval.access import caller
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import Store, open_store
@@ -57,6 +57,7 @@ async def store(server: str) -> AsyncIterator[Store]:
                 connection.execute(statement)
             connection.execute("ANALYZE")
         build_vector_index(dsn, BIG.tenant, IndexProfile(embedder="random", dimensions=8), 0)
+        tidy(dsn)
         async with open_store(dsn, on_database(dsn).database.model_copy(update={"database_pool_size": 1})) as opened:
             yield opened
 

@@ -17,6 +17,7 @@ from ingest.sources import Request
 from retrieval.access import Caller, caller
 from retrieval.database.statements import TenantStatement
 from retrieval.database.store import Store, open_store
+from retrieval.search import planning
 from retrieval.search.legs import dense_leg, lexical_leg
 from retrieval.settings import SearchSettings
 from tests.conftest import ingest_folder, new_database, on_database
@@ -76,6 +77,13 @@ async def search(store: Store, who: Caller, text: str, limit: int, **options: in
     return [names[hit.document_id] for hit in found.hits]
 
 
+@pytest.fixture
+def walking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `exact_below=0`, the index is walked however few chunks there are."""
+    monkeypatch.setattr(planning, "WALK_COST", 0.0)
+
+
+@pytest.mark.usefixtures("walking")
 @pytest.mark.parametrize("exact_below", [5000, 0])
 @pytest.mark.parametrize("principals", [(), ("group:a",), ("group:rare",), ("group:a", "group:b", "group:rare")])
 async def test_never_fewer_than_are_visible(store: Store, principals: tuple[str, ...], exact_below: int) -> None:
@@ -86,6 +94,7 @@ async def test_never_fewer_than_are_visible(store: Store, principals: tuple[str,
     assert set(found) <= visible(who)
 
 
+@pytest.mark.usefixtures("walking")
 async def test_the_index_walk_finds_what_an_exact_scan_finds(store: Store) -> None:
     """HNSW with iterative scan agrees with the exact order on nine of ten nearest chunks or better."""
     who = caller("north", ["group:a", "group:b"])
