@@ -77,13 +77,17 @@ class DensePath(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DensePlan:
-    """The path, and what it was chosen on: visible chunks (an estimate unless `counted`) of how many, index or none."""
+    """The path, and what it was chosen on: visible chunks (an estimate unless `counted`) of how many, index or none.
+
+    `ef_search` is how wide the index is, or would be, walked.
+    """
 
     path: DensePath
     visible_chunks: int
     counted: bool
     tenant_chunks: int
     indexed: bool
+    ef_search: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

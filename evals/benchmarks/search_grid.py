@@ -107,6 +107,7 @@ def main(
     chunks: Annotated[int, typer.Option(min=1000)] = 300_000,
     tenants: Annotated[int, typer.Option(min=1)] = 1000,
     questions: Annotated[int, typer.Option(min=1)] = 20,
+    plans: Annotated[str, typer.Option(help="Which of them, with commas between")] = ",".join(PLANS),
     result: Annotated[Path | None, typer.Option("--json", help="Every cell's values")] = None,
 ) -> None:
     """Prints recall, short results and CPU time of each plan."""
@@ -116,7 +117,7 @@ def main(
     dsn = prepare_database(settings)
     prepare(dsn, made_up, settings.ingest.index_from)
     ranks = [rank for rank in _RANKS if rank <= tenants]
-    cells = asyncio.run(_measure(dsn, database, [made_up[rank - 1] for rank in ranks], questions))
+    cells = asyncio.run(_measure(dsn, database, [made_up[rank - 1] for rank in ranks], questions, plans.split(",")))
     _print(cells)
     if result is not None:
         result.write_text(json.dumps([asdict(cell) for cell in cells]))
@@ -153,7 +154,9 @@ def _build_one_hnsw(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     connection.execute("VACUUM ANALYZE")
 
 
-async def _measure(dsn: str, database: DatabaseSettings, tenants: Sequence[MadeUpTenant], questions: int) -> list[Cell]:
+async def _measure(
+    dsn: str, database: DatabaseSettings, tenants: Sequence[MadeUpTenant], questions: int, plans: Sequence[str]
+) -> list[Cell]:
     cells: list[Cell] = []
     async with open_store(dsn, database) as store:
         async with store._pool.connection() as connection:  # noqa: SLF001 - the one connection's server process
@@ -161,18 +164,21 @@ async def _measure(dsn: str, database: DatabaseSettings, tenants: Sequence[MadeU
         for tenant in tenants:
             asked = tenant.questions(questions)
             for group in GROUPS:
-                cells += [cell async for cell in _cells(store, pid, tenant, group, asked)]
+                cells += [cell async for cell in _cells(store, pid, tenant, group, asked, plans)]
     return cells
 
 
-async def _cells(store: Store, pid: int, tenant: MadeUpTenant, group: str, asked: Vectors) -> AsyncIterator[Cell]:
+async def _cells(
+    store: Store, pid: int, tenant: MadeUpTenant, group: str, asked: Vectors, plans: Sequence[str]
+) -> AsyncIterator[Cell]:
     seen = np.repeat(tenant.allows(group), CHUNKS_PER_DOCUMENT)[: tenant.chunk_count]
     if not seen.any():
         return
     scores = tenant.vectors[seen] @ asked.T
     place = dict(zip(_keys(tenant, np.flatnonzero(seen)), range(len(scores)), strict=True))
     who = caller(tenant.tenant, (group,))
-    for name, plan in PLANS.items():
+    for name in plans:
+        plan = PLANS[name]
         recalls, short, cpu = list[float](), 0, list[float]()
         await plan(store, who, asked[0])  # the pages it needs are in memory from here on, for every plan alike
         for at, embedding in enumerate(asked):
@@ -213,7 +219,7 @@ def _print(cells: Sequence[Cell]) -> None:
     table = Table(title="dense leg, recall@10 and CPU time of the server")
     for column in ("plan", "mean recall", "worst cell", "short", "cpu p50", "cpu p95"):
         table.add_column(column, justify="left" if column == "plan" else "right")
-    for plan in PLANS:
+    for plan in dict.fromkeys(cell.plan for cell in cells):
         mine = [cell for cell in cells if cell.plan == plan]
         recalls = [np.mean(cell.recalls) for cell in mine]
         cpu = np.concatenate([cell.cpu_ms for cell in mine])
@@ -232,7 +238,7 @@ def _print(cells: Sequence[Cell]) -> None:
 
 def _print_cells(cells: Sequence[Cell]) -> None:
     table = Table(title="median CPU ms (mean recall) by cell")
-    for column in ("chunks", "group", "visible", *PLANS):
+    for column in ("chunks", "group", "visible", *dict.fromkeys(cell.plan for cell in cells)):
         table.add_column(column, justify="right")
     for chunks, group in dict.fromkeys((cell.chunks, cell.group) for cell in cells):
         row = [cell for cell in cells if (cell.chunks, cell.group) == (chunks, group)]

@@ -10,7 +10,7 @@ from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import CallerSession, Store
 from retrieval.domain import ChunkKey, DensePath, DensePlan
 from retrieval.models.protocols import Vectors
-from retrieval.search.planning import plan_dense
+from retrieval.search.planning import OVERFETCH, plan_dense
 from retrieval.search.terms import QuestionTerms, question_terms
 from retrieval.settings import SearchSettings
 
@@ -74,25 +74,28 @@ async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: 
     """
     limit = settings.candidates
     async with store.session(caller) as session:
-        plan = await plan_dense(session, caller.tenant, limit, settings)
+        plan = await plan_dense(session, caller.tenant, settings)
         if plan.path is DensePath.INDEX:
-            hits = await _walk(session, embedding, settings)
+            hits = await _walk(session, embedding, limit, plan)
             if len(hits) >= limit:
                 return DenseFindings(hits=tuple(hits), plan=plan)
             plan = replace(plan, path=DensePath.INDEX_COMPLETED)
         return DenseFindings(hits=tuple(await _nearest(session, _EXACT, embedding, limit)), plan=plan)
 
 
-async def _walk(session: CallerSession, embedding: Vectors, settings: SearchSettings) -> list[Hit]:
+async def _walk(session: CallerSession, embedding: Vectors, limit: int, plan: DensePlan) -> list[Hit]:
     await session.set_local(
         hnsw__iterative_scan="relaxed_order",
-        hnsw__ef_search=settings.ef_search,
+        hnsw__ef_search=plan.ef_search,
         # The default 20,000 tuples and work_mem x 1 end a walk quietly; at .1 % visibility: recall .35 → .99.
         hnsw__max_scan_tuples=100_000,
         hnsw__scan_mem_multiplier=16,
     )
-    return await _nearest(session, _ANN, embedding, settings.candidates)
+    return await _nearest(session, _ANN, embedding, limit, walk_limit=OVERFETCH * limit)
 
 
-async def _nearest(session: CallerSession, statement: TenantStatement, embedding: Vectors, limit: int) -> list[Hit]:
-    return await session.rows(Hit, statement.sized(len(embedding)), embedding=HalfVector(embedding), limit=limit)
+async def _nearest(
+    session: CallerSession, statement: TenantStatement, embedding: Vectors, limit: int, **more: int
+) -> list[Hit]:
+    sized = statement.sized(len(embedding))
+    return await session.rows(Hit, sized, embedding=HalfVector(embedding), limit=limit, **more)

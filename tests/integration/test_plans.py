@@ -90,6 +90,10 @@ async def test_neighbours_are_found_by_their_index(store: Store) -> None:
     """The walk uses the HNSW index, also after a dozen runs, when Postgres would think of a generic plan."""
     question = np.ones(8, dtype=np.float32)
     found = await plan(
-        store, tenant_statement("retrieval.search", "dense_ann").sized(8), embedding=HalfVector(question), limit=10
+        store,
+        tenant_statement("retrieval.search", "dense_ann").sized(8),
+        embedding=HalfVector(question),
+        limit=10,
+        walk_limit=200,
     )
     assert vector_index_name(BIG.tenant) in found

@@ -10,7 +10,7 @@ FROM (
       AND documents.tenant_id = %(tenant_id)s
       AND documents.acl && %(principals)s::text[]
     ORDER BY distance
-    LIMIT 4 * %(limit)s
+    LIMIT %(walk_limit)s
 ) AS nearest
 ORDER BY nearest.distance, nearest.document_id, nearest.ordinal
 LIMIT %(limit)s
