@@ -10,7 +10,7 @@ export class Answer {
   #root;
   #open;
   #held = "";
-  #seen = new Map();
+  #markers = [];
   #passages = new Map();
   #citations = [];
   streamed = "";
@@ -26,8 +26,11 @@ export class Answer {
     this.#passages = new Map(passages.map((passage) => [passage.number, passage]));
   }
 
+  // A citation follows its marker at once. A number in brackets that none follows, as in code, stays text.
   cite(citation) {
     this.#citations.push(citation);
+    const marker = this.#markers.findLast(({ number }) => number === citation.number);
+    if (marker && !marker.own) this.#link(marker, citation);
   }
 
   get cited() {
@@ -47,10 +50,11 @@ export class Answer {
     this.#citations = citations;
     if (text === this.streamed) return this.flush();
     this.#root.replaceChildren();
-    this.#seen.clear();
+    this.#markers = [];
     this.#held = "";
     this.streamed = text;
     this.#append(text);
+    this.#linkInOrder();
   }
 
   flush() {
@@ -64,7 +68,7 @@ export class Answer {
       const number = Number(match[1]);
       if (!this.#passages.has(number)) continue;
       this.#plain(text.slice(last, match.index));
-      this.#root.append(node("span", { className: "kept" }, this.#marker(number)));
+      this.#mark(number, match[0]);
       last = match.index + match[0].length;
     }
     this.#plain(text.slice(last));
@@ -73,25 +77,42 @@ export class Answer {
   // Browsers would break a line between a marker and the full stop behind it.
   #plain(text) {
     const before = this.#root.lastChild;
-    const bare = before?.className === "kept" && before.lastChild.className === "marker";
+    const bare = before?.className === "kept" && before.childNodes.length === 1;
     const kept = (bare && PUNCTUATION.exec(text)?.[0]) || "";
     if (kept) before.append(kept);
     if (kept !== text) this.#root.append(text.slice(kept.length));
   }
 
-  #marker(number) {
-    const occurrence = this.#seen.get(number) ?? 0;
-    this.#seen.set(number, occurrence + 1);
-    const { title } = this.#passages.get(number);
-    const button = node("button", { type: "button", className: "marker", textContent: `${number}`, title });
-    button.setAttribute("aria-label", `Citation ${number}: ${title}`);
-    button.addEventListener("click", () => this.#open(this.#target(number, occurrence), button));
-    return button;
+  // Text until a citation comes for it; where its words were cited before, it opens the latest of them.
+  #mark(number, text) {
+    const citation = this.#citations.findLast((one) => one.number === number);
+    const marker = { number, citation, own: false, place: node("span", { className: "kept" }, text) };
+    this.#markers.push(marker);
+    this.#root.append(marker.place);
+    if (citation) this.#button(marker);
   }
 
-  // The nth marker of a number belongs to the nth citation with it; looked up late, when all are known.
-  #target(number, occurrence) {
-    const same = this.#citations.filter((citation) => citation.number === number);
-    return same[Math.min(occurrence, same.length - 1)] ?? this.#passages.get(number);
+  #link(marker, citation) {
+    if (!marker.citation) this.#button(marker);
+    Object.assign(marker, { citation, own: true });
+  }
+
+  // Without the stream's order, the nth marker of a number belongs to the nth citation with it.
+  #linkInOrder() {
+    const seen = new Map();
+    for (const marker of this.#markers) {
+      const nth = seen.get(marker.number) ?? 0;
+      const same = this.#citations.filter((citation) => citation.number === marker.number);
+      if (same.length) this.#link(marker, same[Math.min(nth, same.length - 1)]);
+      seen.set(marker.number, nth + 1);
+    }
+  }
+
+  #button(marker) {
+    const { title } = this.#passages.get(marker.number);
+    const button = node("button", { type: "button", className: "marker", textContent: `${marker.number}`, title });
+    button.setAttribute("aria-label", `Citation ${marker.number}: ${title}`);
+    button.addEventListener("click", () => this.#open(marker.citation, button));
+    marker.place.firstChild.replaceWith(button);
   }
 }

@@ -1,19 +1,22 @@
 """Citations that hold: each marker a model writes is checked against the passage it names before anyone sees it.
 
 A marker `[n]` stays in the text only when passage n was shown, the claim before it stands in that passage, and the
-caller may still see it; all others are taken out and counted. However the model's text is cut into pieces, what
-comes out is the same. Code between backticks is left alone: `x[1]` cites nothing.
+caller may still see it; all others are taken out and counted. Markers side by side (`[1][2]`) share their claim: its
+numbers must stand in the passages they name, taken together. However the model's text is cut into pieces, what comes
+out is the same. Code between backticks is left alone: `x[1]` cites nothing.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 from retrieval.domain import Citation, CitationFound, RankedPassage, TextDelta
+from retrieval.generation.claims import Quotable, claim_before, quotations
 from retrieval.generation.code_spans import CodeSplitter
+from retrieval.generation.markers import BLANKS, INVISIBLE, find_run, held_from, numbers_in
 from retrieval.generation.numbers import numbers, states_other_number
-from retrieval.generation.sentences import last_sentence, locate, quotations, support, terms, units
+from retrieval.generation.sentences import support, terms, units
 
 Visible = Callable[[Citation], Awaitable[bool]]
 
@@ -57,8 +60,8 @@ class CitationStream:
     """Reads a model's text piece by piece and gives it on with its markers verified.
 
     `visible` is asked for every citation before it is given: False rejects it (deleted or no longer allowed).
-    A claim may repeat the numbers of `question`; any other must stand in a passage.
-    A possible marker is held back until it is whole, never longer than it could still become one.
+    A claim may repeat the numbers of `question` where the passages it cites state none of their own.
+    A possible marker is held back until it is whole and no other follows, never longer than that can still happen.
     """
 
     def __init__(self, passages: Sequence[RankedPassage], visible: Visible | None = None, question: str = "") -> None:
@@ -94,11 +97,14 @@ class CitationStream:
     async def _step(self, events: list[TextDelta | CitationFound], step: str, *, is_code: bool) -> None:
         for piece in (step,) if is_code or not self._pending else step:
             if is_code:
+                await self._settle(events, final=True)
                 self._give(events, len(self._pending))
+            elif piece in INVISIBLE and self._pending.strip(BLANKS):
+                continue
             self._append(piece)
-            if not is_code and (match := _MARKER.search(self._pending)):
-                await self._resolve(events, match)
-            self._give(events, _held_from(self._pending))
+            if not is_code:
+                await self._settle(events, final=False)
+                self._give(events, held_from(self._pending))
 
     def _append(self, piece: str) -> None:
         """Adds to the pending text; the blank before a marker that was taken out comes back where words would touch."""
@@ -106,29 +112,34 @@ class CitationStream:
             self._pending += piece if piece[0] in _NO_BLANK_BEFORE else self._gap + piece
             self._gap = ""
 
-    async def _resolve(self, events: list[TextDelta | CitationFound], match: re.Match[str]) -> None:
-        """Keeps or takes out the marker that the pending text now ends with."""
-        before = self._pending[: match.start()]
-        citations = await self._verify(_numbers(match[1]), self._text + before)
-        if citations:
-            self._pending = before + "".join(f"[{number}]" for number in citations)
-            self._give(events, len(self._pending))
-            events.extend(CitationFound(citation=new) for group in citations.values() for new in group)
-        else:
-            self._pending = before.rstrip(_BLANKS)
-            self._gap = before[len(self._pending) :]
+    async def _settle(self, events: list[TextDelta | CitationFound], *, final: bool) -> None:
+        """Keeps or takes out the markers that nothing more can change."""
+        while run := find_run(self._pending, final=final):
+            before, after = self._pending[: run[0]], self._pending[run[1] :]
+            citations = await self._verify(numbers_in(self._pending[slice(*run)]), self._text + before)
+            if citations:
+                self._pending = before + "".join(f"[{number}]" for number in citations)
+                self._give(events, len(self._pending))
+                events.extend(CitationFound(citation=new) for group in citations.values() for new in group)
+            else:
+                self._pending = before.rstrip(BLANKS)
+                self._gap = before[len(self._pending) :]
+            self._append(after)
 
     async def _verify(self, numbers: Sequence[int], before: str) -> dict[int, list[Citation]]:
         """For each number that holds, the citations that are new with it."""
-        kept, visible = dict[int, list[Citation]](), self._visible
-        for number in dict.fromkeys(numbers):
-            citations = [one for one in self._verifier.citations(number, before) if not visible or await visible(one)]
-            if not citations:
-                self._rejected += 1
-                continue
-            kept[number] = [one for one in citations if _place(one) not in self._found]
-            self._found.update({_place(one): one for one in kept[number]})
+        claim = claim_before(before)
+        found = {number: await self._visible_ones(self._verifier.citations(number, claim)) for number in set(numbers)}
+        holding = [number for number in dict.fromkeys(numbers) if found[number]]
+        if holding and not self._verifier.numbers_stand(claim, holding):
+            holding = []
+        self._rejected += sum(number not in holding for number in numbers)
+        kept = {number: [one for one in found[number] if _place(one) not in self._found] for number in holding}
+        self._found.update({_place(one): one for new in kept.values() for one in new})
         return kept
+
+    async def _visible_ones(self, citations: Iterable[Citation]) -> list[Citation]:
+        return [one for one in citations if not self._visible or await self._visible(one)]
 
     def _give(self, events: list[TextDelta | CitationFound], size: int) -> None:
         """Gives on that much of the pending text, joined to a delta just before it."""
@@ -148,39 +159,41 @@ class _Verifier:
     """Holds claims against passages."""
 
     def __init__(self, passages: Sequence[RankedPassage], question: str) -> None:
-        self._question = question
         self._passages = {ranked.number: ranked for ranked in passages}
+        self._names = {name for one in passages for name in (one.passage.title, *one.passage.heading_path)}
+        self._asked = numbers(question)
         self._units: dict[int, list[tuple[int, int, frozenset[str]]]] = {}
+        # A text is read once however many claims are held against it; read for the first when it is needed.
+        self._quotable, self._numbers = cache(Quotable), cache(numbers)
 
-    def citations(self, number: int, before: str) -> list[Citation]:
-        """What a marker after this text cites: its quotations' true places, else the sentence that supports it best.
+    def citations(self, number: int, claim: str) -> list[Citation]:
+        """What a marker after this claim cites: its quotations' true places, else the sentence that supports it best.
 
-        Empty when there is no such passage, when a number or a quotation stands in no passage, or when the support
-        is too low.
+        Empty when there is no such passage, when a quotation stands in no passage, or when the support is too low.
         """
         if number not in self._passages:
             return []
-        claim = _claim(before)
-        if states_other_number(claim, self._known_numbers):
+        named, texts = self._passages[number], [one.passage.text for one in self._passages.values()]
+        quoted = [quote for quote in quotations(claim) if not self._stands(quote, self._names)]
+        if not all(self._stands(quote, texts) for quote in quoted):
             return []
-        named = self._passages[number]
-        quoted = [quote for quote in quotations(claim) if not self._is_title(quote)]
-        if not all(any(locate(quote, one.passage.text) for one in self._passages.values()) for quote in quoted):
-            return []
-        spans = [span for quote in quoted if (span := locate(quote, named.passage.text))]
-        if quoted:
-            return [cite(named, start, end, 1.0) for start, end in spans]
-        return self._supported(named, terms(claim))
+        if not quoted:
+            return self._supported(named, terms(claim))
+        spans = map(self._quotable(named.passage.text).locate, quoted)
+        return [cite(named, *span, 1.0) for span in spans if span]
 
-    @cached_property
-    def _known_numbers(self) -> frozenset[str]:
-        shown = (one.passage for one in self._passages.values())
-        texts = (text for one in shown for text in (one.title, *one.heading_path, one.text))
-        return numbers(self._question).union(*map(numbers, texts))
+    def numbers_stand(self, claim: str, cited: Sequence[int]) -> bool:
+        """Whether the claim's numbers stand in the cited passages, their titles or headings.
 
-    def _is_title(self, quote: str) -> bool:
-        names = (name for one in self._passages.values() for name in (one.passage.title, *one.passage.heading_path))
-        return any(locate(quote, name) for name in names)
+        The question's count as well where those passages' texts state no number that they could contradict.
+        """
+        passages = [self._passages[number].passage for number in cited]
+        own = frozenset[str]().union(*(self._numbers(one.text) for one in passages))
+        named = (self._numbers(name) for one in passages for name in (one.title, *one.heading_path))
+        return not states_other_number(claim, (own or self._asked).union(*named))
+
+    def _stands(self, quote: str, texts: Iterable[str]) -> bool:
+        return any(self._quotable(text).locate(quote) for text in texts)
 
     def _supported(self, ranked: RankedPassage, claim: tuple[str, ...]) -> list[Citation]:
         scored = [(support(claim, among), -start, end) for start, end, among in self._units_of(ranked)]
@@ -198,60 +211,5 @@ class _Verifier:
         return self._units[ranked.number]
 
 
-_BLANKS = " \t\u00a0\u202f"
-_NO_BLANK_BEFORE = frozenset(_BLANKS + "\n\r.,;:!?)]}】］”")
-_B = f"[{_BLANKS}]"
-_OPEN, _CLOSE = "[\\[【［]", "[\\]】］]"
-_NUMBER = r"\d{1,3}"
-_SOURCE_NOTE = r"(?:†[^\[\]【】［］\n]{0,40})?"  # 【3†handbook.pdf】, as some hosted models write
-_MARKER = re.compile(
-    rf"{_OPEN}\^?{_B}{{0,3}}(?:(?:passages?|sources?|docs?|documents?|refs?|quellen?)[.:]?{_B}{{0,3}})?"
-    rf"({_NUMBER}(?:{_B}{{0,3}}[,;–-]{_B}{{0,3}}\^?{_NUMBER}){{0,11}}){_B}{{0,3}}{_SOURCE_NOTE}{_CLOSE}\Z",
-    re.IGNORECASE,
-)
-# Every proper beginning of a marker.
-_BEGINNING = re.compile(
-    rf"{_OPEN}\^?{_B}{{0,3}}(?:[a-z]{{1,9}}[.:]?{_B}{{0,3}})?[\d,;–^{_BLANKS}-]{{0,150}}{_SOURCE_NOTE}", re.IGNORECASE
-)
-_LONGEST_HELD = 250
-_STEPS = re.compile(rf"[^{_BLANKS}\[【［]+|.", re.DOTALL)
-
-
-def _held_from(text: str) -> int:
-    """Where the text begins that may still become a marker, or is the blank before one.
-
-    Beginnings inside one are held together: taking out the inner marker may complete the outer one.
-    """
-    start = len(text)
-    while (opening := max(text.rfind(bracket, 0, start) for bracket in "[【［")) >= 0:
-        if not _BEGINNING.fullmatch(text, opening, start):
-            break
-        start = opening
-    return max(len(text[:start].rstrip(_BLANKS)), len(text) - _LONGEST_HELD)
-
-
-def _numbers(listed: str) -> list[int]:
-    """The numbers of a marker's list: `1, 3-5` is 1, 3, 4, 5."""
-    numbers: list[int] = []
-    for first, last in re.findall(rf"({_NUMBER})(?:\s*[–-]\s*\^?({_NUMBER}))?", listed):
-        low, high = int(first), int(last or first)
-        numbers.extend(range(low, high + 1) if low <= high < low + 20 else (low, high))
-    return numbers
-
-
-_KEPT_MARKERS = re.compile(rf"(?<!{_B})(?:{_B}*\[{_NUMBER}\])+")
-_LONGEST_CLAIM = 1500
-_MIN_CLAIM_TERMS = 2
-
-
-def _claim(before: str) -> str:
-    """The words a marker stands for: the last sentence before it, from the last marker in that sentence on.
-
-    Markers side by side, or with too few words between them, stand for the same words.
-    """
-    line = before[-_LONGEST_CLAIM:].rstrip().rpartition("\n")[2]
-    pieces = _KEPT_MARKERS.split(line)
-    since = pieces.pop()
-    while pieces and len(terms(since)) < _MIN_CLAIM_TERMS:
-        since = f"{pieces.pop()} {since}"
-    return last_sentence(since)
+_NO_BLANK_BEFORE = frozenset(BLANKS + "\n\r.,;:!?)]}】］”")
+_STEPS = re.compile(rf"[^{BLANKS}\[【［]+|.", re.DOTALL)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 _LONGEST_INLINE_CODE = 200
+_LONGEST_FENCE_LINE = 200
 
 
 class CodeSplitter:
@@ -53,8 +54,22 @@ class CodeSplitter:
         if run.end() == len(self._buffer) and not final:
             return 0, False
         if run.end() >= 3 and self._at_line_start:
-            self._fence = run[0]
-            return run.end(), True
+            if (opens := self._opens_fence(run.end(), final=final)) is None:
+                return 0, False
+            if opens:
+                self._fence = run[0]
+                return run.end(), True
+        return self._inline(run, final=final)
+
+    def _opens_fence(self, begin: int, *, final: bool) -> bool | None:
+        """Whether backticks at a line's start open a block: not with more of them in their line. None: to be seen."""
+        line, newline, _ = self._buffer[begin : begin + _LONGEST_FENCE_LINE].partition("\n")
+        if "`" in line or len(line) == _LONGEST_FENCE_LINE:
+            return False
+        return True if newline or final else None
+
+    def _inline(self, run: re.Match[str], *, final: bool) -> tuple[int, bool]:
+        """The code that the run opens, or (unclosed) the run itself."""
         rest = self._buffer[run.end() : run.end() + _LONGEST_INLINE_CODE + 2]
         newline = rest.find("\n", 0, _LONGEST_INLINE_CODE)
         limit = newline if newline >= 0 else _LONGEST_INLINE_CODE

@@ -11,6 +11,7 @@ from math import log
 from retrieval.domain import Citation, CitationFound, RankedPassage, TextDelta
 from retrieval.errors import EmbedderUnavailable
 from retrieval.generation.citations import cite
+from retrieval.generation.markers import without_markers
 from retrieval.generation.sentences import Unit, credit, terms, units, weight
 from retrieval.models.protocols import Embedder, Vectors
 
@@ -70,7 +71,7 @@ class ExtractiveAnswer:
 
     @property
     def text(self) -> str:
-        """One extract per line, word for word, each followed by ` [n]`."""
+        """One extract per line, word for word but for markers of its own, each followed by ` [n]`."""
         return "".join(event.text for event in self.events() if isinstance(event, TextDelta))
 
     @property
@@ -82,7 +83,8 @@ class ExtractiveAnswer:
         for index, sentence in enumerate(self.sentences):
             separator = "\n" if index else ""
             # A PDF's lines end in the middle of sentences: the citation's quote keeps that, the answer need not.
-            quote = " ".join(sentence.quote.split())
+            # Nor the `[3]` of a document, which would look like a marker of ours.
+            quote = without_markers(" ".join(sentence.quote.split()))
             yield TextDelta(text=f"{separator}{quote} [{sentence.ranked.number}]")
             yield CitationFound(citation=sentence.citation)
 

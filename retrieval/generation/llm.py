@@ -115,6 +115,7 @@ class _Answer:
 
     def __init__(self, max_characters: int) -> None:
         self._max_characters = max_characters
+        self._half = ""
         self.text = ""
         self.finished = False
         self.usage: Usage | None = None
@@ -129,7 +130,9 @@ class _Answer:
         if not chunk.choices:
             return ""
         choice = chunk.choices[0]
-        piece = ((choice.delta.content if choice.delta else None) or "")[: self._max_characters - len(self.text)]
+        content = (choice.delta.content if choice.delta else None) or ""
+        whole = self._whole_characters(content, last=bool(choice.finish_reason))
+        piece = whole[: self._max_characters - len(self.text)]
         self.text += piece
         if choice.finish_reason == "content_filter":
             raise self.broken("the language model's provider withheld the answer")
@@ -137,6 +140,13 @@ class _Answer:
         if self.finished and not self.text:
             raise LlmUnavailable("the language model gave an empty answer")
         return piece
+
+    def _whole_characters(self, content: str, *, last: bool) -> str:
+        """The text so far whole: servers cut emoji into surrogates. A first half waits, a half alone is `�`."""
+        text = self._half + content
+        self._half = text[-1:] if not last and "\ud800" <= text[-1:] <= "\udbff" else ""
+        pairs = text[: len(text) - len(self._half)].encode("utf-16-le", "surrogatepass")
+        return pairs.decode("utf-16-le", "replace")
 
     def note_usage(self, chunk: ChatCompletionChunk) -> None:
         # Some servers send it with every chunk, each time for all so far: the last one counts.

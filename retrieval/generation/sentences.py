@@ -1,4 +1,4 @@
-"""Where a text's sentences stand, which words in them carry meaning, and where a quotation is found.
+"""Where a text's sentences stand, and which words in them carry meaning.
 
 Everything here returns offsets into the text it was given: `text[start:end]`, never a reworded copy.
 """
@@ -41,7 +41,7 @@ _HEADING = re.compile(r"\s{0,3}#{1,6}\s")
 
 def units(text: str) -> tuple[Unit, ...]:
     """The text's units in order, without overlap; blank lines, fences and table rules belong to none."""
-    language = _language(text)
+    language = language_of(text)
     found: list[Unit] = []
     for block in _blocks(text):
         found.extend(_split(text, block, language) if block.kind == "sentence" else (block,))
@@ -127,7 +127,7 @@ def _trim(text: str, unit: Unit) -> Unit:
     return Unit(start=start, end=max(start, unit.start + len(piece.rstrip())), kind=unit.kind)
 
 
-def _language(text: str) -> str:
+def language_of(text: str) -> str:
     """`de` or `en`, by stop words: full stops after German ordinals and abbreviations end no sentence."""
     words = _WORD.findall(text.casefold())
     return "de" if sum(word in _STOP_DE for word in words) > sum(word in _STOP_EN for word in words) else "en"
@@ -193,71 +193,3 @@ def support(claim: Sequence[str], source: frozenset[str]) -> float:
     """Share in [0, 1] of the claim's weighted terms that stand in the source: Σ w·credit / Σ w; 0 without terms."""
     total = sum(map(weight, claim))
     return sum(weight(term) * credit(term, source) for term in claim) / total if total else 0.0
-
-
-_QUOTED = re.compile(
-    r"„([^„“”\n]+)[“”]|“([^“”\n]+)”|«([^«»\n]+)»|»([^«»\n]+)«|(?<![\w\"])\"(?=\S)([^\"\n]+)(?<=\S)\"(?!\w)"
-)
-
-
-def quotations(text: str) -> list[str]:
-    """The verbatim quotations in the text: in quote marks, of at least four words or 20 characters.
-
-    Anything shorter may be a name, a term, or irony.
-    """
-    found = (next(filter(None, match.groups())).strip() for match in _QUOTED.finditer(text))
-    return [quote for quote in found if len(quote.split()) >= 4 or len(quote) >= 20]
-
-
-def last_sentence(text: str) -> str:
-    """The text from the start of its last sentence with a content word on; it does not begin inside a quotation."""
-    begin = 0
-    for found in reversed(sentencex.get_sentence_boundaries(_language(text), text)):
-        begin = found["start_index"]
-        if terms(text[begin:]):
-            break
-    starts = (match.start() for match in _QUOTED.finditer(text) if match.start() < begin < match.end())
-    return text[min(starts, default=begin) :]
-
-
-_FOLDED = {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("’‘‚‛′`´", "'"), **dict.fromkeys("‐‑‒–—−", "-"), "…": "..."}
-_DROPPED = frozenset("*`\\\u00ad\u200b\u2060\ufeff")
-_ELLIPSIS = re.compile(r"\s*(?:\[\.{3}\]|\(\.{3}\)|\.{3})\s*")
-
-
-def locate(quotation: str, text: str) -> tuple[int, int] | None:
-    """Where the quotation stands in the text, word for word, or None.
-
-    White space, case, and the shapes of quote marks, dashes and Markdown emphasis make no difference; punctuation
-    at its ends does not either (English sets the sentence's own inside). Words left out with `...` may be missing:
-    the span then reaches from the first fragment to the last.
-    """
-    haystack, origin = _fold(text)
-    fragments = [piece.strip(" .,;:!?\"'") for piece in _ELLIPSIS.split(_fold(quotation)[0])]
-    spans: list[tuple[int, int]] = []
-    for fragment in filter(None, fragments):
-        if (start := _find(fragment, haystack, spans[-1][1] if spans else 0)) is None:
-            return None
-        spans.append((start, start + len(fragment)))
-    return (origin[spans[0][0]], origin[spans[-1][1] - 1] + 1) if spans else None
-
-
-def _find(fragment: str, haystack: str, begin: int) -> int | None:
-    """The fragment's first place from `begin` on that does not cut a word: `30 days` is not in `130 days`."""
-    match = re.compile(rf"(?<!\w){re.escape(fragment)}(?!\w)").search(haystack, begin)
-    return match.start() if match else None
-
-
-def _fold(text: str) -> tuple[str, list[int]]:
-    """The text in its comparable form, and for each of its characters the offset it comes from."""
-    folded: list[str] = []
-    origin: list[int] = []
-    for offset, character in enumerate(text):
-        if character in _DROPPED:
-            continue
-        piece = " " if character.isspace() else _FOLDED.get(character, character).casefold()
-        if piece == " " and folded and folded[-1] == " ":
-            continue
-        folded.extend(piece)
-        origin.extend([offset] * len(piece))
-    return "".join(folded), origin

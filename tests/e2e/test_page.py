@@ -107,6 +107,26 @@ async def test_the_answer_is_shown_as_it_comes(page: Page, database: tuple[str, 
     assert whole.startswith(early.rstrip())
 
 
+async def test_only_cited_numbers_are_links(page: Page, url: str, key: str) -> None:
+    """Numbers in code stay text, and each marker opens the citation that came right after it."""
+    script = """const { Answer } = await import("/static/answer.js");
+        const root = document.createElement("p"), opened = [];
+        const answer = new Answer(root, ({ quote }) => opened.push(quote));
+        answer.know([1, 2].map((number) => ({ number, title: "T" })));
+        for (const [text, quote] of [["`x[1]`, `y[2]`: a [1]", "a"], [". Again [1]. b [1", ""], ["]", "b"]]) {
+          answer.write(text);
+          if (quote) answer.cite({ number: 1, quote });
+        }
+        for (const button of root.querySelectorAll("button")) button.click();
+        return [root.textContent, opened]"""
+
+    def look() -> list[Any]:
+        page.open(url, key)
+        return list(page.run(script))
+
+    assert await asyncio.to_thread(look) == ["`x[1]`, `y[2]`: a 1. Again 1. b 1", ["a", "a", "b"]]
+
+
 async def test_a_hostile_document_is_only_text(page: Page, url: str, key: str) -> None:
     """Markup in titles, headings, passages and documents is shown as it is written and does nothing."""
 

@@ -52,6 +52,21 @@ async def test_text_then_usage() -> None:
     assert usage == Usage(prompt_tokens=21, completion_tokens=4, estimated=False)
 
 
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (("Smile \ud83d", "\ude00!"), "Smile 😀!"),
+        (("\ud83d", "\ude00"), "😀"),
+        (("Half \ud83d", "word", "\ude00 end"), "Half \ufffdword\ufffd end"),
+        (("cut \ud83d",), "cut \ufffd"),
+    ],
+)
+async def test_a_cut_character_harms_nothing(pieces: tuple[str, ...], text: str) -> None:
+    """Servers cut emoji in two: the halves are joined, a half alone is replaced, and every piece can be written."""
+    with scripted_llm(script.answer(pieces)) as server:
+        assert (await _ask(server))[0] == text
+
+
 async def test_the_request_is_bounded_and_streamed() -> None:
     """What goes upstream is a stream with usage and a token limit, and never a key we were not given."""
     with scripted_llm() as server:

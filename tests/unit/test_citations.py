@@ -1,7 +1,6 @@
 """Markers are verified, whatever the model writes and however its text is cut."""
 
 import re
-import time
 from uuid import UUID
 
 import pytest
@@ -73,7 +72,6 @@ async def test_a_table_row_is_cited_whole() -> None:
         "“Night  workers\u00a0get THREE more days.”",
         "„Night workers get three more days“",
         "«Night workers get three more days»",
-        '"Annual leave is 30 … three more days"',
     ],
 )
 async def test_a_true_quotation_is_cited_exactly(quoted: str) -> None:
@@ -116,14 +114,12 @@ async def test_a_number_that_was_not_shown_is_rejected(claim: str) -> None:
     assert (answer.citations, answer.rejected) == ((), 1)
 
 
-async def test_a_number_of_the_question_may_be_repeated() -> None:
-    """What the question says is not the model's invention, nor is what a title or another passage says."""
-    claim = "After 45 years, annual leave is 30 working days, says edition 2023, and so is QH-7 [1]."
-    shown = [ranked(1, LEAVE, title="Handbook 2023"), ranked(2, SCANNER)]
-    for question, rejected in (("How much leave after 45 years?", 0), ("How much leave?", 1)):
-        stream = CitationStream(shown, question=question)
-        await stream.feed(claim)
-        assert (await stream.finish()).rejected == rejected
+@pytest.mark.parametrize("tail", ["incl. heating", "approx. as agreed", "zzgl. Strom", "max. per flat", "bzw. mehr"])
+async def test_an_abbreviation_ends_no_claim(tail: str) -> None:
+    """A wrong number does not hide before the full stop of an abbreviation."""
+    stream = CitationStream([ranked(1, f"The deposit for a rented flat is 500 euros, {tail}.")])
+    await stream.feed(f"The deposit for a flat is 900 euros, {tail} [1].")
+    assert (await stream.finish()).rejected == 1
 
 
 async def test_a_title_in_quotation_marks_is_no_quotation() -> None:
@@ -131,34 +127,6 @@ async def test_a_title_in_quotation_marks_is_no_quotation() -> None:
     stream = CitationStream([ranked(1, LEAVE, title="Handbook of leave and absence")])
     await stream.feed('"Handbook of leave and absence" grants 30 days of annual leave [1].')
     assert (await stream.finish()).rejected == 0
-
-
-async def test_all_shapes_of_markers_become_one() -> None:
-    """Lists, ranges, footnotes, full-width brackets and labels are read, and shown as `[n]`."""
-    claim = "Annual leave is 30 working days"
-    for shape in (
-        "[1]",
-        "[ 1 ]",
-        "[^1]",
-        "【1】",
-        "【1†leave.md】",
-        "［1］",
-        "[Passage 1]",
-        "[source: 1]",
-        "[1, 9]",
-        "[1–1]",
-    ):
-        answer, _ = await read(f"{claim} {shape}.")
-        assert answer.text == f"{claim} [1]."
-        assert len(answer.citations) == 1
-
-
-async def test_neighbours_share_their_claim() -> None:
-    """Markers side by side stand for the same words, and a marker in mid-sentence for what is before it."""
-    answer, _ = await read("Annual leave is 30 working days [1][2]; an amber light means not connected [2].")
-    assert [citation.number for citation in answer.citations] == [1, 2]
-    assert answer.text.count("[2]") == 1
-    assert answer.rejected == 1
 
 
 async def test_a_span_is_cited_once() -> None:
@@ -174,6 +142,14 @@ async def test_code_cites_nothing() -> None:
     answer, _ = await read(text)
     assert answer.text == text.replace(" [9].", ".")
     assert answer.rejected == 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 100])
+async def test_three_backticks_in_a_line_open_no_block(cut: int) -> None:
+    """Code in three backticks at a line's start ends in its line: what follows is verified."""
+    text = "```x[1]``` is code [9]\n```\ny[9]\n```\nand text [9]."
+    answer, _ = await read(*(text[at : at + cut] for at in range(0, len(text), cut)))
+    assert answer.text == "```x[1]``` is code\n```\ny[9]\n```\nand text."
 
 
 async def test_unclosed_backticks_hide_no_marker() -> None:
@@ -208,19 +184,11 @@ async def test_nothing_is_held_longer_than_needed() -> None:
     assert await stream.feed("sic]") == (TextDelta(text=" [sic]"),)
 
 
-async def test_a_hostile_text_takes_no_time() -> None:
-    """Thousands of half markers, blanks and backticks are read in linear time and kept as they are."""
-    text = "[1 " * 2000 + " " * 3000 + "x" + "[" * 2000 + "`" * 2000 + "x"
-    started = time.monotonic()
-    answer, _ = await read(text)
-    assert answer.text == text
-    assert time.monotonic() - started < 5
-
-
 FRAGMENTS = st.sampled_from(
     [
         *("Annual leave is 30 working days", "Night workers", "not connected", "QH-7", "Pluto", "three more days"),
         *("[1]", "[2]", "[3]", "[0]", "[1, 2]", "[1-9]", "[^2]", "【1】", "【2†x.md】", "[Passage 1]", "[2025]", "[x]"),
+        *("[1][2]", "[1] [2]", "[1 and 2]", "[9, p. 3]", "[**9**]", "[see ", " und ", "p. 3", "\u200b", "[passage 9"),
         *(
             "[",
             "]",

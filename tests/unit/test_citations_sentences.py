@@ -5,14 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.generation.citations import CitationStream
+from retrieval.generation.claims import Quotable, last_sentence, quotations
 from retrieval.generation.numbers import numbers, states_other_number
-from retrieval.generation.sentences import (
-    locate,
-    quotations,
-    support,
-    terms,
-    units,
-)
+from retrieval.generation.sentences import support, terms, units
 from tests.unit.test_citations import ranked
 
 MARKDOWN = """\
@@ -99,7 +94,7 @@ def test_quotations_are_long_enough_to_be_meant() -> None:
 @given(st.text(max_size=80), st.text(max_size=200))
 def test_locate_is_inside_or_nowhere(quotation: str, text: str) -> None:
     """A place found is a non-empty span of the text."""
-    if (span := locate(quotation, text)) is not None:
+    if (span := Quotable(text).locate(quotation)) is not None:
         assert 0 <= span[0] < span[1] <= len(text)
 
 
@@ -112,7 +107,50 @@ def test_a_slice_is_found_again(words: list[str]) -> None:
     quoted = " ".join(words)
     text = f"Before it, {quoted.upper()} after it.".replace(" ", "\n ")
     if any(map(str.isalnum, quoted)):
-        assert locate(quoted, text) is not None
+        assert Quotable(text).locate(quoted) is not None
+
+
+SMOKING = "Staff may not smoke inside the building at any time of the year. The engine was written by Ada Lovelace."
+
+
+@pytest.mark.parametrize(
+    ("quotation", "found"),
+    [
+        ("smoke inside the … of the year", "smoke inside the building at any time of the year"),
+        ("... smoke inside the building ...", "smoke inside the building"),
+        ("Staff may … smoke", None),
+        ("Staff … may smoke … at any time", None),
+        ("of the year … was written by Ada", None),
+        ("inside the building … written by Ada", None),
+        ("building at any … inside the building", None),
+    ],
+)
+def test_an_elision_stays_in_its_sentence(quotation: str, found: str | None) -> None:
+    """Words may be left out of a quotation within one sentence, between fragments long enough to be recognised."""
+    span = Quotable(SMOKING).locate(quotation)
+    assert (span and SMOKING[slice(*span)]) == found
+
+
+def test_no_negation_is_left_out() -> None:
+    """A quotation that leaves out a `not` says the opposite of its source."""
+    assert Quotable("The staff may not smoke in the yard.").locate("the staff may ... smoke in the") is None
+    assert Quotable("Es ist erlaubt, keine Hunde zu halten.").locate("Es ist erlaubt … Hunde zu halten") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("It is so. The deposit is 900 euros, incl. heating", "The deposit is 900 euros, incl. heating"),
+        ("It is so. Die Kaution beträgt 900 EUR. zzgl. Strom", "Die Kaution beträgt 900 EUR. zzgl. Strom"),
+        ("It is so. The term is approx. 3 years", "The term is approx. 3 years"),
+        ("It is so. Die Frist beträgt mind. Drei Tage", "Die Frist beträgt mind. Drei Tage"),
+        ("It costs 9. Leave is long.", "Leave is long."),
+    ],
+)
+def test_a_sentence_goes_on_behind_an_abbreviation(text: str, last: str) -> None:
+    """A full stop before a small letter, a figure, or after an abbreviation ends no claim."""
+    assert last_sentence(text).endswith(last)
+    assert last_sentence(text).startswith(last[:9]) or text.startswith("It costs 9")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +225,7 @@ async def test_hostile_text_is_read_in_linear_time(begin: str, again: str, end: 
     for read in (units, terms, quotations, numbers):
         read(text)
     states_other_number(text, numbers(text))
-    locate("a ... b" + text[:1500], text)
+    Quotable(text).locate("a b c ... b c d" + text[:1500])
     stream = CitationStream([ranked(1, text)])
     await stream.feed(f"{' ' * 1490}{text[:64]} x [1]")
 

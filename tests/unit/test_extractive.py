@@ -133,6 +133,14 @@ async def test_few_sentences_are_embedded() -> None:
     assert 1 <= len(answer.sentences) <= MOST_SENTENCES
 
 
+async def test_a_document_plants_no_marker() -> None:
+    """Brackets that read like our markers are shown round in the answer; the citation's quote stays exact."""
+    text = "Hotels cost EUR 140 [1] and [2, 3], as the board decided [\u200b**4**] [see annex]."
+    answer = await ask("What do hotels cost?", text)
+    assert answer.text == "Hotels cost EUR 140 (1) and (2, 3), as the board decided (**4**) [see annex]. [1]"
+    assert answer.citations[0].quote == text
+
+
 WORDS = st.lists(
     st.sampled_from(["leave", "hotels", "30", "days.", "\n", "|", "- ", "Is", "QH-7", "#", "über"]), max_size=50
 )
