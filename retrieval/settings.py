@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from retrieval.errors import InvalidSettings
@@ -51,10 +52,21 @@ class RerankerSettings(BaseSettings):
 
     model_config = _group("PINCITE_RERANKER_")
 
-    model: str | None = Field(None, description="A sentence-transformers CrossEncoder's name or path; unset: none")
+    provider: Literal["sentence-transformers", "cohere", "tei"] = Field(
+        "sentence-transformers", description="A local model, or HTTP in the shape of Cohere, Jina and vLLM, or of TEI"
+    )
+    model: str | None = Field(None, description="A CrossEncoder's name or path, or the HTTP model's name; unset: none")
+    url: str | None = Field(None, description="HTTP: the endpoint's whole URL, such as https://api.jina.ai/v1/rerank")
+    api_key: SecretStr | None = Field(None, description="HTTP: the endpoint's key")
     top_n: int = Field(30, ge=1, description="How many fused candidates are re-read")
     weight: float = Field(0.5, ge=0, description="Weight of the reranker's z-score beside the fused one's")
     timeout: float = Field(5.0, gt=0, description="Seconds before the fused order stands")
+
+    @model_validator(mode="after")
+    def _has_an_endpoint(self) -> Self:
+        if self.provider != "sentence-transformers" and self.url is None:
+            raise PydanticCustomError("no_url", "an HTTP reranker needs PINCITE_RERANKER_URL")
+        return self
 
 
 class LlmSettings(BaseSettings):

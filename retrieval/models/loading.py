@@ -1,5 +1,6 @@
 """From settings to models."""
 
+from retrieval.models.http_reranker import HttpReranker
 from retrieval.models.openai_embedder import OpenAiEmbedder
 from retrieval.models.protocols import Embedder, Reranker
 from retrieval.models.sentence_transformer import CrossEncoderReranker, SentenceTransformerEmbedder
@@ -15,4 +16,6 @@ def load_embedder(settings: EmbedderSettings) -> Embedder:
 
 def load_reranker(settings: RerankerSettings) -> Reranker | None:
     """The configured reranker, None when none is. Raises `RerankerUnavailable`."""
+    if settings.provider != "sentence-transformers":
+        return HttpReranker(settings)
     return None if settings.model is None else CrossEncoderReranker(settings)

@@ -1,15 +1,20 @@
 """The schema goes up, down and up again, and a database that does not fit is refused with the reason."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from ingest.sources import Request
 from retrieval.database import migrations
 from retrieval.database.server import check_pgvector
 from retrieval.engine import open_engine
 from retrieval.errors import IndexMismatch, StoreUnavailable, StoreUnsupported
-from tests.conftest import on_database
+from tests.conftest import ingest_folder, on_database
+from tests.fakes import WordEmbedder
+from tests.integration.test_ingest import counted_right
 
 
 def tables(dsn: str) -> list[str]:
@@ -25,6 +30,19 @@ def test_up_down_up(dsn: str) -> None:
     assert tables(dsn) == ["alembic_version"]
     migrations.upgrade(dsn)
     assert tables(dsn) == first
+
+
+def test_grants_are_made_for_documents_that_are_there(dsn: str, tmp_path: Path) -> None:
+    """A database from before grants gets them, and their counts, with the migration."""
+    for principal in ("group:eng", "everyone"):
+        folder = tmp_path / principal.partition(":")[0]
+        folder.mkdir()
+        (folder / "pump.txt").write_text("The red pump needs oil every week.")
+        ingest_folder(dsn, WordEmbedder(), "acme", Request(paths=(folder,), acl=frozenset({principal, "user:ada"})))
+    migrations.downgrade(dsn, "0001")
+    assert "grants" not in tables(dsn)
+    migrations.upgrade(dsn)
+    counted_right(dsn)
 
 
 async def test_older_schema_is_refused(dsn: str) -> None:
