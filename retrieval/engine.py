@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
 
+from retrieval.admission import Admission
 from retrieval.database import migrations
 from retrieval.database.server import database_dsn
 from retrieval.database.statements import reference_statement
@@ -55,7 +56,12 @@ class Engine:
     embedder: Embedder | Missing
     reranker: Reranker | Missing | None
     llm: Llm | None
+    admission: Admission = field(init=False, repr=False)
     _profile: IndexProfile | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        search = self.settings.search
+        self.admission = Admission(search.at_once, search.waiting, search.patience)
 
     async def profile(self) -> IndexProfile | None:
         """The index profile; None while nothing has been ingested yet.

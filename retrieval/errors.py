@@ -16,6 +16,7 @@ PinciteError
 ├── LimitExceeded
 ├── IndexMismatch               the index was built by another model or an older schema
 └── DependencyError             something we lean on gave way
+    ├── Overloaded              more was asked at once than is served in time; asked later, it will be
     ├── StoreUnavailable        Postgres: not reachable, or gave up
     ├── StoreUnsupported        Postgres: too old, or without a good enough pgvector
     ├── EmbedderUnavailable
@@ -104,6 +105,10 @@ class IndexMismatch(PinciteError):
 
 class DependencyError(PinciteError):
     code = "dependency_unavailable"
+
+
+class Overloaded(DependencyError):
+    code = "overloaded"
 
 
 class StoreUnavailable(DependencyError):

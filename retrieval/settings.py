@@ -91,6 +91,9 @@ class SearchSettings(BaseSettings):
 
     model_config = _group("PINCITE_SEARCH_")
 
+    at_once: int = Field(8, ge=1, description="Searches at work at once, per process; more wait, tenants in turn")
+    waiting: int = Field(64, ge=0, description="Searches that may wait; beyond them: `overloaded`, HTTP 503")
+    patience: float = Field(5.0, gt=0, description="Seconds a search waits for its turn")
     candidates: int = Field(100, ge=1, le=1000, description="Candidates each leg proposes")
     exact_below: int = Field(5000, ge=0, description="Visible chunks up to which the dense leg scans exactly")
     ef_search: int = Field(200, ge=10, le=1000, description="HNSW search width")
