@@ -77,7 +77,7 @@ def test_a_changed_document_is_replaced_whole(dsn: str, folder: Path, words: Wor
     updated = everything(dsn)
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT version FROM documents WHERE uri = 'docs/pump.md'").fetchone() == (2,)
-        connection.execute("TRUNCATE documents, term_statistics, language_statistics CASCADE")
+        connection.execute("TRUNCATE documents, term_statistics, language_statistics, principal_statistics CASCADE")
     ingest_folder(dsn, words, "acme", Request(paths=(folder,), acl=EVERYONE))
     assert everything(dsn) == updated
 
@@ -214,7 +214,7 @@ def test_two_runs_at_once_double_nothing(dsn: str, folder: Path) -> None:
     both = everything(dsn)
     counted_right(dsn)
     with psycopg.connect(dsn) as connection:
-        connection.execute("TRUNCATE documents, term_statistics, language_statistics CASCADE")
+        connection.execute("TRUNCATE documents, term_statistics, language_statistics, principal_statistics CASCADE")
     ingest_folder(dsn, WordEmbedder(), "acme", request)
     assert everything(dsn) == both
 
