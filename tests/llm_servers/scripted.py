@@ -1,7 +1,7 @@
 """A server that speaks the OpenAI chat-completions streaming protocol and does as it is told, faults included.
 
     with scripted_llm(status(429, retry_after=0.01), answer("Thirty days [1].")) as server:
-        llm = OpenAiLlm(server.settings())
+        llm = LlmGateway(server.settings())
 
 Each request takes the next script; the last one repeats.
 """
