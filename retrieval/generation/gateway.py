@@ -117,7 +117,7 @@ class GatewayTurn:
                 if isinstance(fault, Passing) and endpoint.breaker.state != "open":
                     passing.append(fault)
                 else:
-                    lasting.append(fault)
+                    lasting.append(Resting(str(fault)) if isinstance(fault, Passing) else fault)
                     self._order.remove(endpoint)
         raise _together(passing) if passing else lasting[0]
 

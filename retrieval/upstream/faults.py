@@ -2,8 +2,8 @@
 
                 asked again   another server   its breaker
 Fault
-├── Passing     yes           yes              counts it       429, 5xx, no connection, silence
-├── Broken      no            yes              counts it       an answer that is none
+├── Passing     yes           yes              counts it       429, 5xx, no connection
+├── Broken      no            yes              counts it       silence, an answer that is none, any other 4xx
 ├── Barred      no            yes              opens at once   401, 402, 403, 404: our key, bill or name is wrong there
 ├── TooLong     shortened     yes              is content      more than the model can read
 ├── Refused     no            no               is content      400, 413, 422: it is the request

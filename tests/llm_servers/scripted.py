@@ -126,7 +126,10 @@ class ScriptedLlm:
         self.scripts = list(scripts)
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.disconnects = 0
+        self.at_once = 0
+        self.most_at_once = 0
         self.models_status = 200
         self.port = 0
 
@@ -149,6 +152,7 @@ class ScriptedLlm:
     async def completions(self, request: Request) -> Response:
         self.requests.append(await request.json())
         self.headers.append(dict(request.headers))
+        self.paths.append(f"{request.url.path}?{request.url.query}")
         script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
         if script.hang_before_headers:
             await self._linger(request)
@@ -169,6 +173,8 @@ class ScriptedLlm:
             await asyncio.sleep(0.02)
 
     async def _events(self, script: Script) -> AsyncIterator[str]:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             for event in script.events:
                 await asyncio.sleep(script.pause)
@@ -182,6 +188,8 @@ class ScriptedLlm:
         except (asyncio.CancelledError, GeneratorExit):
             self.disconnects += 1
             raise
+        finally:
+            self.at_once -= 1
 
 
 class _Cut(Exception):
@@ -195,6 +203,7 @@ def scripted_llm(*scripts: Script) -> Iterator[ScriptedLlm]:
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", state.completions, methods=["POST"]),
+            Route("/openai/deployments/{name}/chat/completions", state.completions, methods=["POST"]),
             Route("/v1/models", state.models, methods=["GET"]),
         ]
     )
