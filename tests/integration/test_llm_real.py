@@ -1,6 +1,8 @@
 """The gateway, the prompt and the citation filter in front of a real llama.cpp server. Shapes only, never text."""
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
 from uuid import UUID
@@ -9,12 +11,13 @@ import pytest
 
 from retrieval.access import tenant_id
 from retrieval.domain import Candidate, ChunkKey, CitationFound, Passage, RankedPassage, TextDelta, Usage
-from retrieval.errors import LlmUnavailable
+from retrieval.endpoints import EndpointSettings
+from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.citations import CitationStream
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Begun, Draft
 from retrieval.settings import LlmSettings
-from tests.llm_servers.real import Unobtainable, real_llm
+from tests.llm_servers.real import MODEL, Unobtainable, real_llm
 
 pytestmark = pytest.mark.llm
 
@@ -25,8 +28,8 @@ TEXT = "Annual leave is 30 working days. Night workers get three more days."
 @pytest.fixture(scope="module")
 def settings() -> Iterator[LlmSettings]:
     try:
-        with real_llm() as settings:
-            yield settings
+        with real_llm() as server:
+            yield server.settings
     except Unobtainable as reason:
         pytest.skip(str(reason))
 
@@ -97,4 +100,45 @@ async def test_leaving_a_real_stream_early_frees_the_server(settings: LlmSetting
         draft = Draft(question="Tell a long story.", passages=())
         async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
             assert isinstance(await anext(pieces), Begun)
+    await llm.close()
+
+
+def _endpoint(name: str, settings: LlmSettings, priority: int = 1) -> EndpointSettings:
+    return EndpointSettings(name=name, model=MODEL, base_url=settings.base_url, priority=priority)
+
+
+async def test_a_server_killed_midway_interrupts_and_the_next_question_goes_elsewhere(settings: LlmSettings) -> None:
+    """What was begun ends with an error, for its words are out; from then on the second endpoint answers."""
+    with real_llm() as doomed:
+        ends = (_endpoint("doomed", doomed.settings), _endpoint("spare", settings, priority=2))
+        llm = LlmGateway(LlmSettings(endpoints=ends, max_output_tokens=400, token_timeout=60, deadline=120, retries=0))
+        draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
+        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+            begun = await anext(pieces)
+            assert isinstance(begun, Begun)
+            assert begun.served.endpoint == "doomed"
+            doomed.process.kill()
+            with pytest.raises(LlmInterrupted):
+                async for _ in pieces:
+                    pass
+        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+            begun = await anext(pieces)
+            assert isinstance(begun, Begun)
+            assert (begun.served.endpoint, begun.served.attempts) == ("spare", 2)
+        await llm.close()
+
+
+async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmSettings) -> None:
+    """With two places and a line of four, six of twelve are answered in full and six are told so at once."""
+    limits = {"concurrency": 2, "waiting": 4, "patience": 120.0, "max_output_tokens": 16}
+    llm = LlmGateway(settings.model_copy(update=limits))
+    draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
+
+    async def usage() -> Begun | str | Usage:
+        async with llm.turn(ACME) as turn:
+            return [piece async for piece in turn.stream(draft)][-1]
+
+    outcomes = await asyncio.gather(*(usage() for _ in range(12)), return_exceptions=True)
+    assert Counter(map(type, outcomes)) == {Usage: 6, Overloaded: 6}
+    assert isinstance(await usage(), Usage)
     await llm.close()
