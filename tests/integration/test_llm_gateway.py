@@ -3,50 +3,21 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
-from typing import Any
+from contextlib import ExitStack
 
 import pytest
 
-from retrieval.access import tenant_id
 from retrieval.domain import RankedPassage, Served
 from retrieval.endpoints import EndpointSettings
-from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
+from retrieval.errors import LlmInterrupted, LlmUnavailable
 from retrieval.generation.gateway import LlmGateway
-from retrieval.generation.llm import Begun, Draft
+from retrieval.generation.llm import Draft
 from retrieval.generation.packing import count_tokens, counter_for
-from retrieval.settings import BreakerSettings, LlmSettings
+from retrieval.settings import BreakerSettings
 from tests.llm_servers import scripted as script
-from tests.llm_servers.scripted import Script, ScriptedLlm, scripted_llm
+from tests.llm_servers.gateways import begun_by, endpoint, gateway
+from tests.llm_servers.scripted import Script, scripted_llm
 from tests.unit.test_citations import ranked
-
-ACME, BETA = tenant_id("acme"), tenant_id("beta")
-DRAFT = Draft(question="How many days?", passages=())
-FAST: dict[str, Any] = {"connect_timeout": 1.0, "token_timeout": 0.3, "deadline": 5.0, "retries": 0}
-
-
-def _endpoint(name: str, server: ScriptedLlm, **more: Any) -> EndpointSettings:
-    return EndpointSettings(name=name, model=f"model-{name}", base_url=server.base_url, **more)
-
-
-@asynccontextmanager
-async def _gateway(
-    *endpoints: EndpointSettings, breaker: BreakerSettings | None = None, **more: Any
-) -> AsyncIterator[LlmGateway]:
-    llm = LlmGateway(LlmSettings(endpoints=endpoints, **{**FAST, **more}), breaker)
-    try:
-        yield llm
-    finally:
-        await llm.close()
-
-
-async def _begun(llm: LlmGateway, draft: Draft = DRAFT) -> Begun:
-    """A whole answer's beginning."""
-    async with llm.turn(ACME) as turn:
-        pieces = [piece async for piece in turn.stream(draft)]
-    assert isinstance(pieces[0], Begun)
-    return pieces[0]
 
 
 async def _breakers(llm: LlmGateway) -> dict[str, str]:
@@ -73,8 +44,8 @@ async def _breakers(llm: LlmGateway) -> dict[str, str]:
 async def test_what_one_endpoint_fails_at_the_next_one_does(fault: Script) -> None:
     """Before the first token any failure that is not the request's own leads to the next endpoint at once."""
     with scripted_llm(fault) as first, scripted_llm() as second:
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2)) as llm:
-            begun = await _begun(llm)
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2)) as llm:
+            begun = await begun_by(llm)
         assert begun.served == Served(endpoint="b", model="model-b", attempts=2)
         assert (len(first.requests), len(second.requests)) == (1, 1)
 
@@ -83,10 +54,10 @@ async def test_what_one_endpoint_fails_at_the_next_one_does(fault: Script) -> No
 async def test_a_refused_request_is_refused_once(code: int) -> None:
     """What is wrong with a request is wrong everywhere: no other endpoint is asked, and no breaker counts it."""
     with scripted_llm(script.status(code)) as first, scripted_llm() as second:
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2), retries=2) as llm:
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2), retries=2) as llm:
             for _ in range(6):
                 with pytest.raises(LlmUnavailable):
-                    await _begun(llm)
+                    await begun_by(llm)
             assert await _breakers(llm) == {"a": "closed", "b": "closed"}
         assert (len(first.requests), len(second.requests)) == (6, 0)
 
@@ -95,9 +66,9 @@ async def test_a_refused_request_is_refused_once(code: int) -> None:
 async def test_after_the_first_token_nobody_else_is_asked(fault: Script) -> None:
     """The caller has seen words: another endpoint would say others."""
     with scripted_llm(fault) as first, scripted_llm() as second:
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2), retries=2) as llm:
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2), retries=2) as llm:
             with pytest.raises(LlmInterrupted):
-                await _begun(llm)
+                await begun_by(llm)
         assert (len(first.requests), len(second.requests)) == (1, 0)
 
 
@@ -105,25 +76,25 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_and_found_again() ->
     """After so many failures it is not asked; after its rest one call probes, and its success brings it back."""
     with scripted_llm(*[script.status(500)] * 5, script.answer("Back.")) as first, scripted_llm() as second:
         breaker = BreakerSettings(failures=5, window=60, rest=0.4)
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2), breaker=breaker) as llm:
-            assert [(await _begun(llm)).served.attempts for _ in range(5)] == [2] * 5
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2), breaker=breaker) as llm:
+            assert [(await begun_by(llm)).served.attempts for _ in range(5)] == [2] * 5
             assert await _breakers(llm) == {"a": "open", "b": "closed"}
             assert (await llm.endpoints())["a"].state == "unavailable"
-            assert [(await _begun(llm)).served.attempts for _ in range(3)] == [1] * 3
+            assert [(await begun_by(llm)).served.attempts for _ in range(3)] == [1] * 3
             assert len(first.requests) == 5
             await asyncio.sleep(0.4)
-            probes = await asyncio.gather(*(_begun(llm) for _ in range(4)))
+            probes = await asyncio.gather(*(begun_by(llm) for _ in range(4)))
             assert Counter(probe.served.endpoint for probe in probes) == {"a": 1, "b": 3}
             assert await _breakers(llm) == {"a": "closed", "b": "closed"}
-            assert (await _begun(llm)).served.endpoint == "a"
+            assert (await begun_by(llm)).served.endpoint == "a"
 
 
 async def test_a_wrong_key_opens_the_breaker_at_once() -> None:
     """A key that is refused is not tried with every question."""
     with scripted_llm(script.status(401)) as first, scripted_llm() as second:
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2)) as llm:
-            await _begun(llm)
-            await _begun(llm)
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2)) as llm:
+            await begun_by(llm)
+            await begun_by(llm)
         assert (len(first.requests), len(second.requests)) == (1, 2)
 
 
@@ -131,21 +102,21 @@ async def test_streams_that_break_count_too() -> None:
     """An endpoint that begins well and never ends is as bad as one that does not begin."""
     with scripted_llm(script.cut_midway("Thirty days")) as first, scripted_llm() as second:
         breaker = BreakerSettings(failures=2, window=60, rest=60)
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2), breaker=breaker) as llm:
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2), breaker=breaker) as llm:
             for _ in range(2):
                 with pytest.raises(LlmInterrupted):
-                    await _begun(llm)
-            assert (await _begun(llm)).served.endpoint == "b"
+                    await begun_by(llm)
+            assert (await begun_by(llm)).served.endpoint == "b"
 
 
 async def test_questions_are_spread_by_weight() -> None:
     """Among equals each is asked in proportion to its weight; a lower priority is not asked while they answer."""
     with ExitStack() as stack:
         heavy, light, spare = (stack.enter_context(scripted_llm()) for _ in range(3))
-        ends = (_endpoint("heavy", heavy, weight=3), _endpoint("light", light), _endpoint("spare", spare, priority=2))
-        async with _gateway(*ends) as llm:
+        ends = (endpoint("heavy", heavy, weight=3), endpoint("light", light), endpoint("spare", spare, priority=2))
+        async with gateway(*ends) as llm:
             for _ in range(200):
-                await _begun(llm)
+                await begun_by(llm)
         assert len(spare.requests) == 0
         assert 115 <= len(heavy.requests) <= 185  # five deviations around 150
 
@@ -154,13 +125,13 @@ async def test_all_down_is_said_at_once() -> None:
     """With every breaker open nobody is asked and nobody waits."""
     with scripted_llm(script.status(500)) as first, scripted_llm(script.status(401)) as second:
         breaker = BreakerSettings(failures=1, window=60, rest=60)
-        async with _gateway(_endpoint("a", first), _endpoint("b", second), breaker=breaker, retries=2) as llm:
+        async with gateway(endpoint("a", first), endpoint("b", second), breaker=breaker, retries=2) as llm:
             with pytest.raises(LlmUnavailable):
-                await _begun(llm)
+                await begun_by(llm)
             asked = len(first.requests) + len(second.requests)
             started = time.monotonic()
             with pytest.raises(LlmUnavailable, match="left alone"):
-                await _begun(llm)
+                await begun_by(llm)
             assert time.monotonic() - started < 1
             assert len(first.requests) + len(second.requests) == asked == 2
             assert {state.state for state in (await llm.endpoints()).values()} == {"unavailable"}
@@ -170,19 +141,19 @@ async def test_a_second_round_asks_only_those_that_may_have_recovered() -> None:
     """Between rounds is the backoff; who refused our key is not in the next one."""
     busy = (script.status(503, retry_after=0.05), script.answer("Back."))
     with scripted_llm(*busy) as first, scripted_llm(script.status(403)) as second:
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2), retries=1) as llm:
-            assert (await _begun(llm)).served == Served(endpoint="a", model="model-a", attempts=3)
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2), retries=1) as llm:
+            assert (await begun_by(llm)).served == Served(endpoint="a", model="model-a", attempts=3)
         assert (len(first.requests), len(second.requests)) == (2, 1)
 
 
 async def test_retry_after_holds_for_every_question() -> None:
     """An endpoint that asked to be left alone is not asked by the next question either; the next endpoint is."""
     with scripted_llm(script.status(429, retry_after=0.5), script.answer("Back.")) as first, scripted_llm() as second:
-        async with _gateway(_endpoint("a", first), _endpoint("b", second, priority=2)) as llm:
-            served = [(await _begun(llm)).served for _ in range(3)]
+        async with gateway(endpoint("a", first), endpoint("b", second, priority=2)) as llm:
+            served = [(await begun_by(llm)).served for _ in range(3)]
             assert [(each.endpoint, each.attempts) for each in served] == [("b", 2), ("b", 1), ("b", 1)]
             await asyncio.sleep(0.5)
-            assert (await _begun(llm)).served.endpoint == "a"
+            assert (await begun_by(llm)).served.endpoint == "a"
 
 
 async def test_too_long_a_context_is_halved_once() -> None:
@@ -190,8 +161,8 @@ async def test_too_long_a_context_is_halved_once() -> None:
     passages = tuple(ranked(number, f"Passage {number} " + "word " * 100) for number in range(1, 9))
     draft = Draft(question="How many days?", passages=passages)
     with scripted_llm(script.context_overflow(), script.answer("Thirty [1].")) as server:
-        async with _gateway(_endpoint("a", server)) as llm:
-            begun = await _begun(llm, draft)
+        async with gateway(endpoint("a", server)) as llm:
+            begun = await begun_by(llm, draft)
         sent = [request["messages"][1]["content"] for request in server.requests]
     assert begun.passages == passages[:4]
     assert begun.served.attempts == 2
@@ -205,10 +176,10 @@ async def test_a_context_that_stays_too_long_is_given_up() -> None:
     many = Draft(question="?", passages=tuple(ranked(number, "word " * 100) for number in range(1, 5)))
     single = Draft(question="?", passages=(ranked(1, "word " * 100),))
     with scripted_llm(script.context_overflow()) as server:
-        async with _gateway(_endpoint("a", server), retries=2) as llm:
+        async with gateway(endpoint("a", server), retries=2) as llm:
             for draft, asked in ((many, 2), (single, 3)):
                 with pytest.raises(LlmUnavailable, match="too long"):
-                    await _begun(llm, draft)
+                    await begun_by(llm, draft)
                 assert len(server.requests) == asked
 
 
@@ -218,12 +189,12 @@ async def test_each_endpoint_is_shown_what_fits_into_it() -> None:
     draft = Draft(question="How many days?", passages=passages)
     with scripted_llm(script.status(500)) as large, scripted_llm() as small, scripted_llm(script.status(500)) as window:
         ends = (
-            _endpoint("large", large),
-            _endpoint("window", window, priority=2, context_window=1300),
-            _endpoint("small", small, priority=3, max_context_tokens=300),
+            endpoint("large", large),
+            endpoint("window", window, priority=2, context_window=1300),
+            endpoint("small", small, priority=3, max_context_tokens=300),
         )
-        async with _gateway(*ends, max_output_tokens=500) as llm:
-            begun = await _begun(llm, draft)
+        async with gateway(*ends, max_output_tokens=500) as llm:
+            begun = await begun_by(llm, draft)
         contents = [server.requests[0]["messages"] for server in (large, window, small)]
     shown = [messages[1]["content"].count("<passage ") for messages in contents]
     assert shown[0] == 8
@@ -238,41 +209,6 @@ def test_known_models_are_counted_in_their_own_tokens() -> None:
     assert counter_for("gpt-4")("Thirty days of leave.") == count_tokens("Thirty days of leave.")
 
 
-async def test_no_endpoint_writes_more_at_once_than_it_may() -> None:
-    """What comes on top waits; past the line's end it is told so at once, and a free endpoint is used before a line."""
-    slow = script.slow_drip("one two three four five", pause=0.08)
-    with scripted_llm(slow) as first, scripted_llm(slow) as second:
-        ends = (_endpoint("a", first, concurrency=2), _endpoint("b", second, priority=2, concurrency=1))
-        async with _gateway(*ends, waiting=2) as llm:
-            started = time.monotonic()
-            outcomes = await asyncio.gather(*(_begun(llm) for _ in range(12)), return_exceptions=True)
-            served = Counter(each.served.endpoint for each in outcomes if isinstance(each, Begun))
-            assert Counter(map(type, outcomes)) == {Begun: 7, Overloaded: 5}
-            assert served["a"] + served["b"] == 7
-            assert (first.most_at_once, second.most_at_once) == (2, 1)
-            assert time.monotonic() - started < 5
-            assert (await _begun(llm)).served.endpoint == "a"
-
-
-async def test_tenants_wait_in_turn() -> None:
-    """One tenant's crowd in the line does not keep another out of it."""
-    with scripted_llm(script.slow_drip("one two three", pause=0.05)) as server:
-        async with _gateway(_endpoint("a", server, concurrency=1), waiting=4) as llm:
-            order: list[str] = []
-
-            async def ask(tenant: str) -> None:
-                async with llm.turn(tenant_id(tenant)) as turn:
-                    order.append(tenant)
-                    async for _ in turn.stream(DRAFT):
-                        pass
-
-            crowd = [asyncio.create_task(ask("acme")) for _ in range(5)]
-            await asyncio.sleep(0)
-            outcomes = await asyncio.gather(*crowd, ask("beta"), return_exceptions=True)
-            assert order.index("beta") <= 2
-            assert [type(outcome) for outcome in outcomes].count(Overloaded) == 1
-
-
 async def test_an_azure_resource_is_spoken_to_in_its_own_way() -> None:
     """The deployment in the path, the version in the query, the key in its own header, and the newer token limit."""
     with scripted_llm() as server:
@@ -285,8 +221,8 @@ async def test_an_azure_resource_is_spoken_to_in_its_own_way() -> None:
                 "azure_api_version": "2026-01-01",
             }
         )
-        async with _gateway(azure) as llm:
-            assert (await _begun(llm)).served.endpoint == "azure"
+        async with gateway(azure) as llm:
+            assert (await begun_by(llm)).served.endpoint == "azure"
         assert server.paths == ["/openai/deployments/my-deployment/chat/completions?api-version=2026-01-01"]
         assert server.headers[0]["api-key"] == "key-1"
         assert "max_completion_tokens" in server.requests[0]
