@@ -73,7 +73,9 @@ def read_endpoints(given: object) -> tuple[EndpointSettings, ...] | None:
 def _parsed(text: str) -> object:
     inline = text.lstrip().startswith(("[", "{"))
     try:
-        return yaml.safe_load(text if inline else Path(text).read_text("utf-8"))  # JSON is YAML
+        written = text if inline else Path(text).read_text("utf-8")
+        # A tab between two tokens is JSON and not YAML.
+        return yaml.safe_load(written.replace("\t", " "))
     except OSError as error:
         reason = {"path": text, "reason": error.strerror or "unreadable"}
         raise PydanticCustomError("no_file", "{path}: {reason}", reason) from None

@@ -29,6 +29,11 @@ def test_a_json_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (two.name, two.base_url, two.weight, two.priority) == ("two", None, 1.0, 2)
 
 
+def test_json_may_be_indented_by_tabs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some editors do."""
+    assert len(_read(monkeypatch, json.dumps([ONE, TWO], indent="\t")).servers) == 2
+
+
 def test_a_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """YAML or JSON, with keys taken from variables that the entries name."""
     file = tmp_path / "endpoints.yaml"
