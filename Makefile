@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: help demo test lint format eval bench-search clean
+.PHONY: help demo test lint format eval faults bench-search clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -40,6 +40,9 @@ format: $(VENV)/.installed-dev ## Rewrite the code in the house's style
 
 eval: $(VENV)/.installed ## Ask the golden questions and compare with the baseline (ARGS are passed on)
 	@$(BIN)/pincite eval $(ARGS)
+
+faults: $(VENV)/.installed-dev ## Break every model server in every way we know, and show what becomes of the answer
+	@$(BIN)/python -m tests.faults.matrix
 
 bench-search: $(VENV)/.installed ## Measure the search by meaning against its alternatives, 300,000 chunks (about 15 minutes)
 	$(BIN)/python -m evals.benchmarks.search_grid --data-dir .pincite/bench $(ARGS)

@@ -17,10 +17,12 @@ from retrieval.domain import (
     Outcome,
     RankedPassage,
     Retrieval,
+    Served,
     Usage,
 )
 from retrieval.readiness import Readiness
 from retrieval.reading import StoredDocument
+from retrieval.upstream.breaker import BreakerState
 
 
 def _without_nul(text: str) -> str:
@@ -165,6 +167,18 @@ class UsageOut(_Wire):
         )
 
 
+class ServedOut(_Wire):
+    """Which endpoint wrote the answer, by the name its operator gave it."""
+
+    endpoint: str
+    model: str
+    attempts: int = Field(description="Calls to any endpoint that it took")
+
+    @classmethod
+    def of(cls, served: Served) -> Self:
+        return cls(endpoint=served.endpoint, model=served.model, attempts=served.attempts)
+
+
 class PlanOut(_Wire):
     """How the search by meaning went. Of the tenant as a whole nothing is told: only what the asker may see."""
 
@@ -227,6 +241,7 @@ class FinishedEvent(_Wire):
     rejected_citations: int = Field(description="Markers that pointed nowhere, taken out of the text")
     answered_by: str = Field(description="The model's name, or `extractive`")
     usage: UsageOut | None
+    served: ServedOut | None = Field(description="null where no LLM wrote it")
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -261,6 +276,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "rejected_citations": finished.rejected_citations,
         "answered_by": finished.answered_by,
         "usage": UsageOut.of(finished.usage) if finished.usage else None,
+        "served": ServedOut.of(finished.served) if finished.served else None,
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),
     }
@@ -300,16 +316,26 @@ class PartOut(_Wire):
     state: Literal["ready", "unavailable", "not_configured"]
 
 
+class EndpointOut(_Wire):
+    state: Literal["ready", "unavailable"]
+    breaker: BreakerState = Field(description="`open`: it failed and is left alone; `half_open`: one call may try")
+
+
 class ReadinessResponse(_Wire):
     """Whether questions can be served, and each part's own state. Only the database is indispensable."""
 
     ready: bool
     parts: dict[str, PartOut]
+    llm_endpoints: dict[str, EndpointOut] = Field(description="The LLM is ready while one of them is")
 
     @classmethod
     def of(cls, readiness: Readiness) -> Self:
         parts = {name: PartOut(state=part.state) for name, part in readiness.parts.items()}
-        return cls(ready=readiness.ready, parts=parts)
+        endpoints = {
+            name: EndpointOut(state=endpoint.state, breaker=endpoint.breaker)
+            for name, endpoint in readiness.llm_endpoints.items()
+        }
+        return cls(ready=readiness.ready, parts=parts, llm_endpoints=endpoints)
 
 
 class Alive(_Wire):

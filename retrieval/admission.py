@@ -1,6 +1,6 @@
-"""Whose turn it is: so many searches at once, a bounded line behind them, tenants served one after another.
+"""Whose turn it is: so many at once, a bounded line behind them, tenants served one after another.
 
-Work that piles up helps nobody: each search takes longer, until all end too late. So what does not fit is told at
+Work that piles up helps nobody: each piece takes longer, until all end too late. So what does not fit is told at
 once to come back. The line is fair by tenant, not by arrival: one that asks a hundred things makes itself wait.
 """
 
@@ -23,6 +23,11 @@ class Admission:
         self._waiting = waiting
         self._patience = patience
         self._lines: dict[TenantId, deque[Place]] = {}  # in the order in which the tenants are served
+
+    @property
+    def pressure(self) -> int:
+        """0 while the next to come is let in at once, else its place in the line."""
+        return 0 if self._free else 1 + sum(map(len, self._lines.values()))
 
     @asynccontextmanager
     async def turn(self, tenant: TenantId) -> AsyncIterator[None]:
@@ -49,7 +54,7 @@ class Admission:
         except BaseException as error:
             self._leave(tenant, place)
             if isinstance(error, TimeoutError):
-                raise Overloaded("the service is busy: it was not this search's turn in time") from error
+                raise Overloaded("the service is busy: it was not your turn in time") from error
             raise
 
     def _make_room(self, tenant: TenantId) -> None:
@@ -57,10 +62,10 @@ class Admission:
             return
         longest = max(self._lines, key=lambda each: len(self._lines[each]), default=tenant)
         if len(self._lines.get(tenant, ())) + 1 >= len(self._lines.get(longest, ())):
-            raise Overloaded("the service is busy: too many searches are waiting")
+            raise Overloaded("the service is busy: too many are waiting")
         newest = self._lines[longest].pop()
         if not newest.done():
-            newest.set_exception(Overloaded("the service is busy: too many searches of this tenant are waiting"))
+            newest.set_exception(Overloaded("the service is busy: too many of this tenant are waiting"))
 
     def _leave(self, tenant: TenantId, place: Place) -> None:
         line = self._lines.get(tenant, deque())

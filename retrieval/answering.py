@@ -6,8 +6,8 @@ No connection is held while a model runs, and every read is made as the caller.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 import structlog
@@ -36,9 +36,7 @@ from retrieval.errors import (
 )
 from retrieval.generation.citations import CitationStream
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
-from retrieval.generation.llm import Llm
-from retrieval.generation.packing import pack
-from retrieval.generation.prompting import build_prompt
+from retrieval.generation.llm import Begun, Draft, Turn
 from retrieval.models.protocols import Vectors
 from retrieval.reading import standing
 from retrieval.search.fusion import FusedPassage, fuse
@@ -85,30 +83,43 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
 async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEvent, None]:
     """The answer as events: what was found, text with verified citations, the end.
 
-    Raises like `retrieve()` before the first event, never after it: what breaks then is an `AnswerFailed`.
+    Raises like `retrieve()` before the first event, and `Overloaded` where too many answers wait for the LLM; never
+    after it: what breaks then is an `AnswerFailed`.
     Closing the generator ends the work, the LLM's too.
     """
     watch = Stopwatch()
     retrieval = await retrieve(engine, question)
-    yield PassagesFound(retrieval=retrieval)
-    try:
-        async with aclosing(_write(engine, question, retrieval, watch)) as events:
-            async for event in events:
-                yield event
-    except PinciteError as error:
-        yield AnswerFailed(code=error.code, message=str(error))
+    # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
+    async with _turn(engine, question, retrieval) as turn:
+        yield PassagesFound(retrieval=retrieval)
+        try:
+            async with aclosing(_write(engine, turn, question, retrieval, watch)) as events:
+                async for event in events:
+                    yield event
+        except PinciteError as error:
+            yield AnswerFailed(code=error.code, message=str(error))
 
 
-async def _write(
-    engine: Engine, question: Question, retrieval: Retrieval, watch: Stopwatch
-) -> AsyncGenerator[AnswerEvent, None]:
-    """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word.
+@asynccontextmanager
+async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> AsyncIterator[Turn | None]:
+    """A turn at the LLM; None where there is none, or nothing to ask it.
 
     An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
     """
-    if engine.llm is not None and retrieval.confidence >= engine.settings.llm.ask_from:
+    if engine.llm is None or retrieval.confidence < engine.settings.llm.ask_from:
+        yield None
+        return
+    async with engine.llm.turn(question.caller.tenant) as turn:
+        yield turn
+
+
+async def _write(
+    engine: Engine, turn: Turn | None, question: Question, retrieval: Retrieval, watch: Stopwatch
+) -> AsyncGenerator[AnswerEvent, None]:
+    """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word."""
+    if turn is not None:
         try:
-            async with aclosing(_generate(engine, engine.llm, question, retrieval, watch)) as events:
+            async with aclosing(_generate(engine, turn, question, retrieval, watch)) as events:
                 async for event in events:
                     yield event
         except LlmInterrupted:
@@ -126,30 +137,32 @@ async def _write(
 
 
 async def _generate(
-    engine: Engine, llm: Llm, question: Question, retrieval: Retrieval, watch: Stopwatch
+    engine: Engine, turn: Turn, question: Question, retrieval: Retrieval, watch: Stopwatch
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Pack → generate → verify: every marker is checked before it is passed on."""
-    passages = pack(retrieval.passages, engine.settings.llm.max_context_tokens)
     usage: Usage | None = None
 
     async def holds(citation: Citation) -> bool:
         return all(await standing(engine.store, question.caller, [citation]))
 
-    cited = CitationStream(passages, holds, question.text)
-    async with aclosing(llm.stream(build_prompt(question.text, passages))) as pieces:
+    async with aclosing(turn.stream(Draft(question=question.text, passages=retrieval.passages))) as pieces:
+        begun = await anext(pieces)
+        assert isinstance(begun, Begun)  # it comes first
+        cited = CitationStream(begun.passages, holds, question.text)
         async for piece in pieces:
             if isinstance(piece, Usage):
                 usage = piece
-                continue
-            for event in await cited.feed(piece):
-                yield event
+            elif isinstance(piece, str):
+                for event in await cited.feed(piece):
+                    yield event
     whole = await cited.finish()
     for event in whole.events:
         yield event
     outcome: Outcome = "answered" if whole.citations else "unsupported"
-    yield _finished(
-        retrieval, watch, outcome, llm.name, whole.text, whole.citations, rejected=whole.rejected, usage=usage
+    finished = _finished(
+        retrieval, watch, outcome, begun.served.model, whole.text, whole.citations, rejected=whole.rejected, usage=usage
     )
+    yield replace(finished, served=begun.served)
 
 
 async def _extract(

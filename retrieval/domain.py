@@ -190,6 +190,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Which endpoint wrote an answer, with which model, and how many calls to any endpoint that took."""
+
+    endpoint: str
+    model: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PassagesFound:
     retrieval: Retrieval
 
@@ -226,6 +235,8 @@ class AnswerFinished:
     usage: Usage | None
     degraded: tuple[Degradation, ...]
     timings_ms: Mapping[str, float]
+    served: Served | None = None
+    """None when no LLM wrote it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

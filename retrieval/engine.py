@@ -14,7 +14,8 @@ from retrieval.database.server import database_dsn
 from retrieval.database.statements import reference_statement
 from retrieval.database.store import Store, open_store
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, RerankerUnavailable
-from retrieval.generation.llm import Llm, OpenAiLlm
+from retrieval.generation.gateway import LlmGateway
+from retrieval.generation.llm import Llm
 from retrieval.models.loading import load_embedder, load_reranker
 from retrieval.models.protocols import Embedder, Reranker
 from retrieval.settings import Settings
@@ -101,9 +102,7 @@ async def open_engine(
         store = await stack.enter_async_context(open_store(dsn, settings.database))
         used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
         used_reranker = await _opened(stack, _reranker, settings) if reranker is None else reranker
-        llm = OpenAiLlm(settings.llm) if settings.llm.model else None
-        if llm is not None:
-            stack.push_async_callback(llm.close)
+        llm = await _opened(stack, _llm, settings)
         engine = Engine(settings=settings, store=store, embedder=used_embedder, reranker=used_reranker, llm=llm)
         await engine.profile()
         yield engine
@@ -136,6 +135,10 @@ def _embedder(settings: Settings) -> Embedder | Missing:
     except EmbedderUnavailable as error:
         _log.warning("embedder_unavailable", reason=str(error))
         return Missing(reason=str(error))
+
+
+def _llm(settings: Settings) -> Llm | None:
+    return LlmGateway(settings.llm, settings.breaker) if settings.llm.servers else None
 
 
 def _reranker(settings: Settings) -> Reranker | Missing | None:

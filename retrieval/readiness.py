@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import structlog
 
 from retrieval.engine import Engine, Missing
 from retrieval.errors import PinciteError
+from retrieval.generation.llm import EndpointState, Llm
 
 _PATIENCE = 2.0
 """Seconds a part has to answer: less than an orchestrator's own patience with the probe."""
@@ -25,9 +26,10 @@ class PartState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """The parts by name: database, embedder, reranker, llm."""
+    """The parts by name: database, embedder, reranker, llm; and each endpoint of the LLM by its own."""
 
     parts: Mapping[str, PartState]
+    llm_endpoints: Mapping[str, EndpointState] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -44,13 +46,28 @@ class _Part(Protocol):
 
 async def readiness(engine: Engine) -> Readiness:
     """Asks every part once, all at the same time. Never raises."""
-    database, embedder, reranker, llm = await asyncio.gather(
+    database, embedder, reranker, endpoints = await asyncio.gather(
         _probe(_database(engine), "Postgres"),
         _model(engine.embedder, "no embedder"),
         _model(engine.reranker, "no cross-encoder is configured: passages stand in fused order"),
-        _model(engine.llm, "no LLM is configured: answers are quoted from the passages"),
+        _endpoints(engine.llm),
     )
-    return Readiness(parts={"database": database, "embedder": embedder, "reranker": reranker, "llm": llm})
+    parts = {"database": database, "embedder": embedder, "reranker": reranker, "llm": _llm(engine.llm, endpoints)}
+    return Readiness(parts=parts, llm_endpoints=endpoints)
+
+
+async def _endpoints(llm: Llm | None) -> Mapping[str, EndpointState]:
+    return {} if llm is None else await llm.endpoints()
+
+
+def _llm(llm: Llm | None, endpoints: Mapping[str, EndpointState]) -> PartState:
+    """Ready as long as one endpoint is."""
+    if llm is None:
+        return PartState(state="not_configured", detail="no LLM is configured: answers are quoted from the passages")
+    if any(endpoint.state == "ready" for endpoint in endpoints.values()):
+        return PartState(state="ready", detail=llm.name)
+    reasons = "; ".join(f"{name}: {endpoint.detail}" for name, endpoint in endpoints.items())
+    return PartState(state="unavailable", detail=reasons)
 
 
 async def _model(part: _Part | Missing | None, absent: str) -> PartState:

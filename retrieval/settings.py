@@ -3,19 +3,27 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from retrieval.endpoints import EndpointSettings, read_endpoints
 from retrieval.errors import InvalidSettings
 
 Group = TypeVar("Group", bound=BaseSettings)
 
 
 def _group(prefix: str) -> SettingsConfigDict:
-    return SettingsConfigDict(env_prefix=prefix, env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a traceback must not show a key
+    )
 
 
 class DatabaseSettings(BaseSettings):
@@ -70,20 +78,51 @@ class RerankerSettings(BaseSettings):
 
 
 class LlmSettings(BaseSettings):
-    """Any OpenAI-compatible chat endpoint. Without a model, answers are quoted from the passages."""
+    """Any OpenAI-compatible chat endpoint, or several. Without a model, answers are quoted from the passages."""
 
     model_config = _group("PINCITE_LLM_")
 
     model: str | None = Field(None, description="The model's name; unset: the extractive answerer")
     base_url: str | None = Field(None, description="The API's base URL; unset: OpenAI's")
     api_key: SecretStr | None = Field(None, description="The API's key; local servers often need none")
+    endpoints: Annotated[tuple[EndpointSettings, ...] | None, NoDecode, BeforeValidator(read_endpoints)] = Field(
+        None, description="Several endpoints instead of the one: a JSON list, or a YAML or JSON file's path (README)"
+    )
     ask_from: float = Field(0.15, ge=0, le=1, description="Confidence from which it is asked; it may still say no")
     max_output_tokens: int = Field(600, ge=1, description="Most tokens an answer may take")
     max_context_tokens: int = Field(3000, ge=200, description="Most tokens of passages put before the model")
+    context_window: int | None = Field(None, ge=512, description="All tokens the model can hold; unset: enough")
     connect_timeout: float = Field(3.0, gt=0, description="Seconds to connect")
     token_timeout: float = Field(15.0, gt=0, description="Seconds between two tokens, the first included")
     deadline: float = Field(60.0, gt=0, description="Seconds for the whole answer")
     retries: int = Field(2, ge=0, description="Retries of 429, 5xx and connection errors, before the first token")
+    concurrency: int = Field(8, ge=1, description="Answers each endpoint writes at once, per process; more wait")
+    waiting: int = Field(32, ge=0, description="Answers that may wait for one; beyond them: `overloaded`, HTTP 503")
+    patience: float = Field(5.0, gt=0, description="Seconds an answer waits for its turn")
+
+    @model_validator(mode="after")
+    def _has_one_way_to_name_endpoints(self) -> Self:
+        if self.endpoints and self.model:
+            raise PydanticCustomError("two_ways", "PINCITE_LLM_MODEL names one endpoint, PINCITE_LLM_ENDPOINTS all")
+        return self
+
+    @property
+    def servers(self) -> tuple[EndpointSettings, ...]:
+        """Every endpoint, however it is configured; none: nothing is to be asked."""
+        if self.model is None:
+            return self.endpoints or ()
+        only = EndpointSettings(name="default", model=self.model, base_url=self.base_url, api_key=self.api_key)
+        return (only,)
+
+
+class BreakerSettings(BaseSettings):
+    """When a server that fails is left alone, and for how long. One breaker for each server, per process."""
+
+    model_config = _group("PINCITE_BREAKER_")
+
+    failures: int = Field(5, ge=1, description="Failures within the window that open a server's breaker")
+    window: float = Field(60.0, gt=0, description="Seconds within which they count")
+    rest: float = Field(30.0, gt=0, description="Seconds it stays open before one call may probe")
 
 
 class SearchSettings(BaseSettings):
@@ -145,6 +184,7 @@ class Settings:
     embedder: EmbedderSettings = field(default_factory=partial(_read, EmbedderSettings))
     reranker: RerankerSettings = field(default_factory=partial(_read, RerankerSettings))
     llm: LlmSettings = field(default_factory=partial(_read, LlmSettings))
+    breaker: BreakerSettings = field(default_factory=partial(_read, BreakerSettings))
     search: SearchSettings = field(default_factory=partial(_read, SearchSettings))
     api: ApiSettings = field(default_factory=partial(_read, ApiSettings))
     ingest: IngestSettings = field(default_factory=partial(_read, IngestSettings))

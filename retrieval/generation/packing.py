@@ -20,7 +20,9 @@ _LOAD_TIMEOUT = 3.0
 _BETWEEN_PASSAGES = "\n\n"
 
 
-def pack(passages: Sequence[RankedPassage], max_tokens: int) -> tuple[RankedPassage, ...]:
+def pack(
+    passages: Sequence[RankedPassage], max_tokens: int, count: Callable[[str], int] | None = None
+) -> tuple[RankedPassage, ...]:
     """The passages that fit into `max_tokens` together, as the prompt shows them, best first.
 
     One that does not fit is passed over, not cut: a citation into it must point at true spans. The best passage
@@ -29,16 +31,30 @@ def pack(passages: Sequence[RankedPassage], max_tokens: int) -> tuple[RankedPass
     packed: list[RankedPassage] = []
     left = max_tokens
     for ranked in passages:
-        size = count_tokens(render_passage(ranked) + _BETWEEN_PASSAGES)
+        size = passage_tokens(ranked, count or count_tokens)
         if size <= left or not packed:
             packed.append(ranked)
             left -= size
     return tuple(packed)
 
 
+def passage_tokens(ranked: RankedPassage, count: Callable[[str], int]) -> int:
+    """What the passage takes in the prompt."""
+    return count(render_passage(ranked) + _BETWEEN_PASSAGES)
+
+
 def count_tokens(text: str) -> int:
     """Tokens of the text by `cl100k_base`; a high estimate where that encoding cannot be had."""
-    return _counter()(text)
+    return _counter(ENCODINGS)(text)
+
+
+def counter_for(model: str) -> Callable[[str], int]:
+    """Counts in the model's own tokens where tiktoken knows it, else as `count_tokens` does."""
+    try:
+        name = tiktoken.encoding_name_for_model(model)
+    except KeyError:
+        return count_tokens
+    return _counter((f"{name}_offline", name, *ENCODINGS))
 
 
 def estimate_tokens(text: str) -> int:
@@ -51,8 +67,8 @@ def estimate_tokens(text: str) -> int:
 
 
 @cache
-def _counter() -> Callable[[str], int]:
-    return load_counter(ENCODINGS)
+def _counter(names: tuple[str, ...]) -> Callable[[str], int]:
+    return load_counter(names)
 
 
 def load_counter(names: Sequence[str]) -> Callable[[str], int]:

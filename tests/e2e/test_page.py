@@ -12,7 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys as Press
 
 from api.app import create_app
-from retrieval.generation.llm import OpenAiLlm
+from retrieval.generation.gateway import LlmGateway
 from tests.conftest import new_database
 from tests.e2e.browsing import CHROMIUM, DRIVER, Page, headless_chromium
 from tests.e2e.corpus import HOSTILE_SENTENCE, Keys, engine_on, fill
@@ -46,7 +46,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 @asynccontextmanager
-async def _served(dsn: str, embedder: WordEmbedder, llm: OpenAiLlm | None = None) -> AsyncIterator[str]:
+async def _served(dsn: str, embedder: WordEmbedder, llm: LlmGateway | None = None) -> AsyncIterator[str]:
     async with engine_on(dsn, embedder, llm) as engine, live(create_app(engine.settings, engine)) as url:
         yield url
 
@@ -101,7 +101,7 @@ async def test_the_answer_is_shown_as_it_comes(page: Page, database: tuple[str, 
         return early, page.text("#answer")
 
     with scripted_llm(slow_drip(f"{HOSTILE_SENTENCE[:-1]} [1].", 0.15)) as server:
-        async with _served(database[0], words, OpenAiLlm(server.settings(token_timeout=5.0))) as url:
+        async with _served(database[0], words, LlmGateway(server.settings(token_timeout=5.0))) as url:
             early, whole = await asyncio.to_thread(look, url)
     assert 0 < len(early) < len(whole) / 2
     assert whole.startswith(early.rstrip())
@@ -183,7 +183,7 @@ async def test_stopping_ends_the_answer_all_the_way_up(
         return page.text("#answer")
 
     with scripted_llm(hang_midway("The harbour café opens at")) as server:
-        async with _served(database[0], words, OpenAiLlm(server.settings(token_timeout=30.0, deadline=60.0))) as url:
+        async with _served(database[0], words, LlmGateway(server.settings(token_timeout=30.0, deadline=60.0))) as url:
             written = await asyncio.to_thread(look, url)
             released = await asyncio.to_thread(server.wait_for, lambda state: state.disconnects == 1)
     assert written.startswith("The harbour")

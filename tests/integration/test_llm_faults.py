@@ -7,41 +7,50 @@ from typing import Any
 
 import pytest
 
-from retrieval.domain import Usage
+from retrieval.access import tenant_id
+from retrieval.domain import Served, Usage
 from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable
-from retrieval.generation.llm import OpenAiLlm
-from retrieval.generation.prompting import Prompt
+from retrieval.generation.gateway import LlmGateway
+from retrieval.generation.llm import Begun, Draft
 from retrieval.settings import LlmSettings
 from tests.llm_servers import scripted as script
 from tests.llm_servers.scripted import Script, ScriptedLlm, scripted_llm
 
-PROMPT = Prompt(system="Answer from the passages.", user="How many days?")
+DRAFT = Draft(question="How many days?", passages=())
+ACME = tenant_id("acme")
+
+Pieces = list[Begun | str | Usage]
 
 
 async def _ask(server: ScriptedLlm, **overrides: Any) -> tuple[str, Usage]:
     """The whole text and its usage, checked to come in that order."""
-    llm = OpenAiLlm(server.settings(**overrides))
-    try:
-        pieces = [piece async for piece in llm.stream(PROMPT)]
-    finally:
-        await llm.close()
-    *text, usage = pieces
+    given: Pieces = []
+    await _collect(server.settings(**overrides), given)
+    begun, *text, usage = given
+    assert isinstance(begun, Begun)
     assert isinstance(usage, Usage)
-    return "".join(piece for piece in text if isinstance(piece, str)), usage
+    return _text(text), usage
 
 
 async def _pieces_until_error(server: ScriptedLlm, **overrides: Any) -> tuple[str, LlmUnavailable]:
-    llm = OpenAiLlm(server.settings(**overrides))
-    given: list[str | Usage] = []
+    given: Pieces = []
     with pytest.raises(LlmUnavailable) as caught:
-        await _collect(llm, given)
-    await llm.close()
-    return "".join(piece for piece in given if isinstance(piece, str)), caught.value
+        await _collect(server.settings(**overrides), given)
+    return _text(given), caught.value
 
 
-async def _collect(llm: OpenAiLlm, given: list[str | Usage]) -> None:
-    async for piece in llm.stream(PROMPT):
-        given.append(piece)  # noqa: PERF401 - what came before the error is wanted
+async def _collect(settings: LlmSettings, given: Pieces) -> None:
+    llm = LlmGateway(settings)
+    try:
+        async with llm.turn(ACME) as turn:
+            async for piece in turn.stream(DRAFT):
+                given.append(piece)
+    finally:
+        await llm.close()
+
+
+def _text(pieces: Pieces) -> str:
+    return "".join(piece for piece in pieces if isinstance(piece, str))
 
 
 async def test_text_then_usage() -> None:
@@ -116,8 +125,8 @@ async def test_retry_after_is_honoured() -> None:
     [
         (script.status(500, retry_after=0.01), 3),
         (script.status(429, retry_after=0.01), 3),
-        (script.status(408, retry_after=0.01), 3),
-        (script.status(409, retry_after=0.01), 3),
+        (script.status(408, retry_after=0.01), 1),
+        (script.status(409, retry_after=0.01), 1),
         (script.status(400), 1),
         (script.status(401), 1),
         (script.status(403), 1),
@@ -128,7 +137,7 @@ async def test_retry_after_is_honoured() -> None:
     ids=lambda value: f"{value.status}" if isinstance(value, Script) else None,
 )
 async def test_only_what_may_pass_is_retried(fault: Script, tries: int) -> None:
-    """Overload, server errors and conflicts are tried `retries` times more; what we did wrong is not."""
+    """Overload and server errors are tried `retries` times more; any other 4xx is not."""
     with scripted_llm(fault) as server:
         _, error = await _pieces_until_error(server, retries=2)
         assert len(server.requests) == tries
@@ -223,22 +232,26 @@ async def test_a_server_that_hangs_after_the_answer_harms_nothing() -> None:
 
 
 async def test_nothing_listens() -> None:
-    """A port where nobody listens is `LlmUnavailable`, for an answer and for a ping."""
+    """A port where nobody listens is `LlmUnavailable`, and its endpoint is not ready."""
     with scripted_llm() as server:
         settings = server.settings()
-    llm = OpenAiLlm(settings)
+    given: Pieces = []
     with pytest.raises(LlmUnavailable):
-        await anext(llm.stream(PROMPT))
-    with pytest.raises(LlmUnavailable):
-        await llm.ping()
+        await _collect(settings, given)
+    assert given == []
+    llm = LlmGateway(settings)
+    assert [state.state for state in (await llm.endpoints()).values()] == ["unavailable"]
     await llm.close()
 
 
 async def test_leaving_early_ends_the_upstream_call() -> None:
     """A reader that goes away takes the upstream connection along."""
     with scripted_llm(script.slow_drip("word " * 500, pause=0.02)) as server:
-        llm = OpenAiLlm(server.settings())
-        async with aclosing(llm.stream(PROMPT)) as pieces:
+        llm = LlmGateway(server.settings())
+        async with llm.turn(ACME) as turn, aclosing(turn.stream(DRAFT)) as pieces:
+            begun = await anext(pieces)
+            assert isinstance(begun, Begun)
+            assert begun.served == Served(endpoint="default", model="scripted", attempts=1)
             assert await anext(pieces)
         assert await asyncio.to_thread(server.wait_for, lambda state: state.disconnects == 1)
         await llm.close()
@@ -247,24 +260,21 @@ async def test_leaving_early_ends_the_upstream_call() -> None:
 async def test_cancelling_ends_the_upstream_call() -> None:
     """A cancelled task takes the upstream connection along, even before the first token."""
     with scripted_llm(script.hang_before_first_token()) as server:
-        llm = OpenAiLlm(server.settings(token_timeout=30, deadline=60))
-        task = asyncio.create_task(anext(llm.stream(PROMPT)))
+        task = asyncio.create_task(_collect(server.settings(token_timeout=30, deadline=60), []))
         assert await asyncio.to_thread(server.wait_for, lambda state: len(state.requests) == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await asyncio.to_thread(server.wait_for, lambda state: state.disconnects == 1)
-        await llm.close()
 
 
-async def test_ping_says_whether_the_server_answers() -> None:
-    """A ping passes when the models can be listed and fails, once and without retries, while they are loading."""
+async def test_an_endpoints_state_is_whether_it_answers() -> None:
+    """It is ready when its models can be listed and not, asked once and without retries, while they are loading."""
     with scripted_llm() as server:
-        llm = OpenAiLlm(server.settings(retries=2))
-        await llm.ping()
+        llm = LlmGateway(server.settings(retries=2))
+        assert (await llm.endpoints())["default"].state == "ready"
         server.models_status = 503
-        with pytest.raises(LlmUnavailable):
-            await llm.ping()
+        assert (await llm.endpoints())["default"].state == "unavailable"
         assert len(server.headers) == 2
         await llm.close()
 
@@ -272,4 +282,4 @@ async def test_ping_says_whether_the_server_answers() -> None:
 def test_a_gateway_needs_a_model() -> None:
     """Without a model's name there is nothing to ask."""
     with pytest.raises(InvalidSettings):
-        OpenAiLlm(LlmSettings(model=None))
+        LlmGateway(LlmSettings(model=None))

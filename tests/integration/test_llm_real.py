@@ -1,30 +1,35 @@
 """The gateway, the prompt and the citation filter in front of a real llama.cpp server. Shapes only, never text."""
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
 from uuid import UUID
 
 import pytest
 
+from retrieval.access import tenant_id
 from retrieval.domain import Candidate, ChunkKey, CitationFound, Passage, RankedPassage, TextDelta, Usage
-from retrieval.errors import LlmUnavailable
+from retrieval.endpoints import EndpointSettings
+from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.citations import CitationStream
-from retrieval.generation.llm import OpenAiLlm
-from retrieval.generation.prompting import build_prompt
+from retrieval.generation.gateway import LlmGateway
+from retrieval.generation.llm import Begun, Draft
 from retrieval.settings import LlmSettings
-from tests.llm_servers.real import Unobtainable, real_llm
+from tests.llm_servers.real import MODEL, Unobtainable, real_llm
 
 pytestmark = pytest.mark.llm
 
+ACME = tenant_id("acme")
 TEXT = "Annual leave is 30 working days. Night workers get three more days."
 
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[LlmSettings]:
     try:
-        with real_llm() as settings:
-            yield settings
+        with real_llm() as server:
+            yield server.settings
     except Unobtainable as reason:
         pytest.skip(str(reason))
 
@@ -52,12 +57,16 @@ def _passage() -> RankedPassage:
 async def test_a_real_model_streams_text_then_usage(settings: LlmSettings) -> None:
     """A real server's stream is pieces of text, then one usage it counted itself; what it cites is verified."""
     passages = [_passage()]
-    llm = OpenAiLlm(settings.model_copy(update={"max_output_tokens": 60}))
-    await llm.ping()
+    llm = LlmGateway(settings.model_copy(update={"max_output_tokens": 60}))
+    assert (await llm.endpoints())["default"].state == "ready"
     stream = CitationStream(passages)
-    pieces = [piece async for piece in llm.stream(build_prompt("How many days of leave are there?", passages))]
+    draft = Draft(question="How many days of leave are there?", passages=tuple(passages))
+    async with llm.turn(ACME) as turn:
+        pieces = [piece async for piece in turn.stream(draft)]
     await llm.close()
-    *text, usage = pieces
+    begun, *text, usage = pieces
+    assert isinstance(begun, Begun)
+    assert begun.passages == draft.passages
     assert isinstance(usage, Usage)
     assert not usage.estimated
     assert usage.prompt_tokens > 50
@@ -77,16 +86,59 @@ async def test_a_real_model_streams_text_then_usage(settings: LlmSettings) -> No
 
 async def test_a_prompt_too_long_is_refused_in_words_of_our_own(settings: LlmSettings) -> None:
     """A context overflow is `LlmUnavailable` and says what the caller can do about it."""
-    llm = OpenAiLlm(settings)
-    with pytest.raises(LlmUnavailable, match="too long"):
-        await anext(llm.stream(build_prompt("days " * 9000, [_passage()])))
+    llm = LlmGateway(settings)
+    async with llm.turn(ACME) as turn:
+        with pytest.raises(LlmUnavailable, match="too long"):
+            await anext(turn.stream(Draft(question="days " * 9000, passages=(_passage(),))))
     await llm.close()
 
 
 async def test_leaving_a_real_stream_early_frees_the_server(settings: LlmSettings) -> None:
     """After a reader left, the next question is answered at once: the server has stopped the first."""
-    llm = OpenAiLlm(settings.model_copy(update={"max_output_tokens": 2000}))
+    llm = LlmGateway(settings.model_copy(update={"max_output_tokens": 2000}))
     for _ in range(4):
-        async with aclosing(llm.stream(build_prompt("Tell a long story.", []))) as pieces:
-            assert await anext(pieces)
+        draft = Draft(question="Tell a long story.", passages=())
+        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+            assert isinstance(await anext(pieces), Begun)
+    await llm.close()
+
+
+def _endpoint(name: str, settings: LlmSettings, priority: int = 1) -> EndpointSettings:
+    return EndpointSettings(name=name, model=MODEL, base_url=settings.base_url, priority=priority)
+
+
+async def test_a_server_killed_midway_interrupts_and_the_next_question_goes_elsewhere(settings: LlmSettings) -> None:
+    """What was begun ends with an error, for its words are out; from then on the second endpoint answers."""
+    with real_llm() as doomed:
+        ends = (_endpoint("doomed", doomed.settings), _endpoint("spare", settings, priority=2))
+        llm = LlmGateway(LlmSettings(endpoints=ends, max_output_tokens=400, token_timeout=60, deadline=120, retries=0))
+        draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
+        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+            begun = await anext(pieces)
+            assert isinstance(begun, Begun)
+            assert begun.served.endpoint == "doomed"
+            doomed.process.kill()
+            with pytest.raises(LlmInterrupted):
+                async for _ in pieces:
+                    pass
+        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+            begun = await anext(pieces)
+            assert isinstance(begun, Begun)
+            assert (begun.served.endpoint, begun.served.attempts) == ("spare", 2)
+        await llm.close()
+
+
+async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmSettings) -> None:
+    """With two places and a line of four, six of twelve are answered in full and six are told so at once."""
+    limits = {"concurrency": 2, "waiting": 4, "patience": 120.0, "max_output_tokens": 16}
+    llm = LlmGateway(settings.model_copy(update=limits))
+    draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
+
+    async def usage() -> Begun | str | Usage:
+        async with llm.turn(ACME) as turn:
+            return [piece async for piece in turn.stream(draft)][-1]
+
+    outcomes = await asyncio.gather(*(usage() for _ in range(12)), return_exceptions=True)
+    assert Counter(map(type, outcomes)) == {Usage: 6, Overloaded: 6}
+    assert isinstance(await usage(), Usage)
     await llm.close()

@@ -16,6 +16,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,17 @@ class Unobtainable(Exception):
     """The server or its weights cannot be had here. The message is a reason to skip."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealLlm:
+    """A running server: how to reach it, and its process, which a test may kill."""
+
+    settings: LlmSettings
+    process: "subprocess.Popen[bytes]"
+
+
 @contextmanager
-def real_llm(context_tokens: int = 8192) -> Iterator[LlmSettings]:
-    """Settings that reach a real server, which is stopped when the block ends. Raises `Unobtainable`."""
+def real_llm(context_tokens: int = 8192) -> Iterator[RealLlm]:
+    """A real server, which is stopped when the block ends. Raises `Unobtainable`."""
     gguf = weights()
     port = _free_port()
     # A file, not a pipe: nobody reads while the server writes, and a full pipe would stop it.
@@ -49,9 +58,9 @@ def real_llm(context_tokens: int = 8192) -> Iterator[LlmSettings]:
         )
         try:
             _wait_until_ready(process, port)
-            yield LlmSettings(
-                model=MODEL, base_url=f"http://127.0.0.1:{port}/v1", token_timeout=60, deadline=120, retries=0
-            )
+            url = f"http://127.0.0.1:{port}/v1"
+            settings = LlmSettings(model=MODEL, base_url=url, token_timeout=60, deadline=120, retries=0)
+            yield RealLlm(settings=settings, process=process)
         finally:
             process.terminate()
             process.wait(10)

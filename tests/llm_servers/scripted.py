@@ -1,7 +1,10 @@
-"""A server that speaks the OpenAI chat-completions streaming protocol and does as it is told, faults included.
+"""A server that speaks the protocols of models over HTTP and does as it is told, faults included.
+
+Chat completions are streamed by script. Embeddings are those of `WordEmbedder`, rerank scores those of
+`OverlapReranker` in Cohere's shape, both spoilt as the script says.
 
     with scripted_llm(status(429, retry_after=0.01), answer("Thirty days [1].")) as server:
-        llm = OpenAiLlm(server.settings())
+        llm = LlmGateway(server.settings())
 
 Each request takes the next script; the last one repeats.
 """
@@ -22,6 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from retrieval.settings import LlmSettings
+from tests.fakes import OverlapReranker, WordEmbedder
 
 _FOREVER = 60.0
 
@@ -39,6 +43,8 @@ class Script:
     hang_at_end: bool = False
     cut_at_end: bool = False
     done: bool = True
+    spoil: Callable[[dict[str, Any]], str] = json.dumps
+    """What an embedding or a ranking is turned into before it is sent."""
 
 
 def answer(
@@ -126,7 +132,10 @@ class ScriptedLlm:
         self.scripts = list(scripts)
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.disconnects = 0
+        self.at_once = 0
+        self.most_at_once = 0
         self.models_status = 200
         self.port = 0
 
@@ -147,14 +156,50 @@ class ScriptedLlm:
         return condition(self)
 
     async def completions(self, request: Request) -> Response:
-        self.requests.append(await request.json())
-        self.headers.append(dict(request.headers))
-        script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
-        if script.hang_before_headers:
-            await self._linger(request)
+        script = await self._next(request)
         if script.body is not None:
             return JSONResponse(script.body, status_code=script.status, headers=script.headers)
         return StreamingResponse(self._events(script), script.status, media_type="text/event-stream")
+
+    async def _next(self, request: Request) -> Script:
+        self.requests.append(await request.json())
+        self.headers.append(dict(request.headers))
+        self.paths.append(f"{request.url.path}?{request.url.query}")
+        script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
+        if script.hang_before_headers:
+            await self._linger(request)
+        return script
+
+    async def embeddings(self, request: Request) -> Response:
+        texts = (await request.json())["input"]
+        vectors = [vector.tolist() for vector in WordEmbedder().embed_documents(texts)]
+        data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
+        usage = {"prompt_tokens": 9, "total_tokens": 9}
+        return await self._whole(request, {"object": "list", "model": "words-64", "data": data, "usage": usage})
+
+    async def rerank(self, request: Request) -> Response:
+        asked = await request.json()
+        scores = await OverlapReranker().score(asked["query"], asked["documents"])
+        results = [{"index": at, "relevance_score": score} for at, score in enumerate(scores)]
+        return await self._whole(request, {"results": results, "usage": {"total_tokens": 9}})
+
+    async def _whole(self, request: Request, good: dict[str, Any]) -> Response:
+        """One JSON body, as the script spoils it: torn in the middle, dripping, or not sent at all."""
+        script = await self._next(request)
+        if script.body is not None:
+            return JSONResponse(script.body, status_code=script.status, headers=script.headers)
+        text = script.spoil(good)
+        torn = text[: len(text) // 2] if script.hang_at_end or script.cut_at_end else text
+        return StreamingResponse(self._body(script, torn), media_type="application/json")
+
+    async def _body(self, script: Script, text: str) -> AsyncIterator[str]:
+        for start in range(0, len(text), 8):
+            await asyncio.sleep(script.pause)
+            yield text[start : start + 8]
+        if script.hang_at_end:
+            await asyncio.sleep(_FOREVER)
+        if script.cut_at_end:
+            raise _Cut
 
     async def models(self, request: Request) -> Response:
         self.headers.append(dict(request.headers))
@@ -169,6 +214,8 @@ class ScriptedLlm:
             await asyncio.sleep(0.02)
 
     async def _events(self, script: Script) -> AsyncIterator[str]:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             for event in script.events:
                 await asyncio.sleep(script.pause)
@@ -182,6 +229,8 @@ class ScriptedLlm:
         except (asyncio.CancelledError, GeneratorExit):
             self.disconnects += 1
             raise
+        finally:
+            self.at_once -= 1
 
 
 class _Cut(Exception):
@@ -195,6 +244,9 @@ def scripted_llm(*scripts: Script) -> Iterator[ScriptedLlm]:
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", state.completions, methods=["POST"]),
+            Route("/openai/deployments/{name}/chat/completions", state.completions, methods=["POST"]),
+            Route("/v1/embeddings", state.embeddings, methods=["POST"]),
+            Route("/v1/rerank", state.rerank, methods=["POST"]),
             Route("/v1/models", state.models, methods=["GET"]),
         ]
     )

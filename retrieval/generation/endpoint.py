@@ -1,0 +1,120 @@
+"""One endpoint as the gateway sees it: its way of packing, its line, its breaker, its word to come back later."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from retrieval.admission import Admission
+from retrieval.domain import RankedPassage, Served
+from retrieval.endpoints import EndpointSettings
+from retrieval.generation.chat import SERVER, ChatClient, Reply
+from retrieval.generation.llm import Draft, EndpointState
+from retrieval.generation.packing import counter_for, pack, passage_tokens
+from retrieval.generation.prompting import build_prompt
+from retrieval.settings import BreakerSettings, LlmSettings
+from retrieval.upstream.breaker import Breaker
+from retrieval.upstream.faults import Fault, Passing, TooLong
+
+_TEMPLATE_TOKENS = 64
+"""What a chat template puts around two turns; most take ten."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts the calls that one answer takes."""
+
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A reply that has begun, by whom, and the passages that were shown."""
+
+    reply: Reply
+    passages: tuple[RankedPassage, ...]
+    served: Served
+
+
+class Endpoint:
+    """Asked through its breaker, and by no more at once than it is set to take: take a turn in `line` first."""
+
+    def __init__(self, endpoint: EndpointSettings, settings: LlmSettings, breaker: BreakerSettings) -> None:
+        self.settings = endpoint
+        self.breaker = Breaker(endpoint.name, breaker)
+        self.line = Admission(endpoint.concurrency or settings.concurrency, settings.waiting, settings.patience)
+        self._limits = settings
+        self._longest_hold = breaker.rest
+        self._held_until = 0.0
+        self._client = ChatClient(endpoint, settings)
+        self._count = counter_for(endpoint.model)
+
+    @asynccontextmanager
+    async def reply(self, draft: Draft, deadline: float, tally: Tally) -> AsyncIterator[Beginning]:
+        """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`, also into the block.
+
+        Where the context is refused as too long, about half of it is put before the model once more.
+        """
+        self._check_hold()
+        with self.breaker.call():
+            try:
+                async with AsyncExitStack() as call:
+                    yield await self._begun(call, draft, deadline, tally)
+            except Passing as fault:
+                self._hold(fault)
+                raise
+
+    async def state(self) -> EndpointState:
+        """Asks it for a sign of life. Never raises."""
+        breaker = self.breaker.state
+        try:
+            await self._client.ping()
+        except Fault as fault:
+            return EndpointState(state="unavailable", breaker=breaker, detail=str(fault))
+        if breaker == "open":
+            return EndpointState(state="unavailable", breaker=breaker, detail="it answers, but its calls fail")
+        return EndpointState(state="ready", breaker=breaker, detail=self.settings.model)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _begun(self, call: AsyncExitStack, draft: Draft, deadline: float, tally: Tally) -> Beginning:
+        shown = self._packed(draft)
+        try:
+            return await self._asked(call, draft.question, shown, deadline, tally)
+        except TooLong:
+            half = sum(passage_tokens(ranked, self._count) for ranked in shown) // 2
+            fewer = pack(shown, half, self._count)
+            if len(fewer) == len(shown):
+                raise
+            return await self._asked(call, draft.question, fewer, deadline, tally)
+
+    async def _asked(
+        self, call: AsyncExitStack, question: str, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
+    ) -> Beginning:
+        tally.calls += 1
+        reply = await call.enter_async_context(self._client.reply(build_prompt(question, shown), deadline))
+        served = Served(endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls)
+        return Beginning(reply=reply, passages=shown, served=served)
+
+    def _packed(self, draft: Draft) -> tuple[RankedPassage, ...]:
+        limit = self.settings.max_context_tokens or self._limits.max_context_tokens
+        window = self.settings.context_window or self._limits.context_window
+        if window is not None:
+            limit = min(limit, window - self._limits.max_output_tokens - self._around(draft.question))
+        return pack(draft.passages, limit, self._count)
+
+    def _around(self, question: str) -> int:
+        """Tokens of the prompt without its passages, and what a chat template adds."""
+        prompt = build_prompt(question, ())
+        return self._count(prompt.system) + self._count(prompt.user) + _TEMPLATE_TOKENS
+
+    def _check_hold(self) -> None:
+        left = self._held_until - asyncio.get_running_loop().time()
+        if left > 0:
+            raise Passing(f"{SERVER} asked to be left alone for now", left)
+
+    def _hold(self, fault: Passing) -> None:
+        # No longer than a breaker would: a server may name hours, and be well in a minute.
+        seconds = min(fault.retry_after or 0.0, self._longest_hold)
+        self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)

@@ -1,0 +1,157 @@
+"""The gateway to language models: several endpoints, one answer.
+
+A round asks the endpoints in order until one has its first words: by priority, among equals by chance and weight,
+past those whose breaker is open. Only when all have failed, and one of them in passing, is there another round. Once
+the first words are given there is no going back: what fails then is `LlmInterrupted`.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from retrieval.access import TenantId
+from retrieval.domain import Usage
+from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
+from retrieval.generation.chat import SERVER
+from retrieval.generation.endpoint import Beginning, Endpoint, Tally
+from retrieval.generation.llm import Begun, Draft, EndpointState
+from retrieval.settings import BreakerSettings, LlmSettings
+from retrieval.upstream.faults import Fault, Passing, Refused, Resting
+from retrieval.upstream.retrying import retrying
+
+_log = structlog.get_logger(__name__)
+
+
+class LlmGateway:
+    """An `Llm` over all configured endpoints."""
+
+    def __init__(self, settings: LlmSettings, breaker: BreakerSettings | None = None) -> None:
+        if not settings.servers:
+            raise InvalidSettings("setting LlmSettings.model: needed to ask a language model")
+        self._settings = settings
+        limits = breaker or BreakerSettings()
+        self._endpoints = [Endpoint(server, settings, limits) for server in settings.servers]
+
+    @property
+    def name(self) -> str:
+        return ", ".join(dict.fromkeys(endpoint.settings.model for endpoint in self._endpoints))
+
+    @asynccontextmanager
+    async def turn(self, tenant: TenantId) -> AsyncIterator["GatewayTurn"]:
+        """A place at the first endpoint that has one free, else in the shortest line. Raises `Overloaded`.
+
+        Where no endpoint may be asked now there is no line either: the turn's stream says so at once.
+        """
+        order = sorted(self._endpoints, key=_drawn)
+        asked = [endpoint for endpoint in order if endpoint.breaker.admits]
+        async with AsyncExitStack() as place:
+            first = min(asked, key=lambda endpoint: endpoint.line.pressure, default=None)
+            if first is not None:
+                await place.enter_async_context(first.line.turn(tenant))
+                order.sort(key=lambda endpoint: endpoint is not first)
+            yield GatewayTurn(self._settings, tenant, order, Seat(endpoint=first, place=place))
+
+    async def endpoints(self) -> Mapping[str, EndpointState]:
+        """The state of each endpoint, by name. Never raises."""
+        states = await asyncio.gather(*(endpoint.state() for endpoint in self._endpoints))
+        return {endpoint.settings.name: state for endpoint, state in zip(self._endpoints, states, strict=True)}
+
+    async def close(self) -> None:
+        """Gives connections back; nothing may be streaming."""
+        await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
+
+
+@dataclass(slots=True, kw_only=True)
+class Seat:
+    """The place that a turn holds before it asks; None once it was given up."""
+
+    endpoint: Endpoint | None
+    place: AsyncExitStack
+
+    async def give_up(self) -> None:
+        self.endpoint = None
+        await self.place.aclose()
+
+
+class GatewayTurn:
+    """One answer: whom to ask for it, in which order, and the place it holds at the first."""
+
+    def __init__(self, settings: LlmSettings, tenant: TenantId, order: list[Endpoint], seat: Seat) -> None:
+        self._settings = settings
+        self._tenant = tenant
+        self._order = order
+        self._seat = seat
+        self._tally = Tally()
+
+    async def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
+        """As `retrieval.generation.llm.Turn` promises. To be called once."""
+        deadline = _now() + self._settings.deadline
+        error = LlmUnavailable
+        try:
+            async with AsyncExitStack() as held:
+                ask = retrying(self._settings.retries, deadline)
+                begun: Beginning = await ask(self._round, draft, deadline, held)
+                error = LlmInterrupted
+                yield Begun(served=begun.served, passages=begun.passages)
+                async with aclosing(begun.reply.pieces(deadline)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                yield begun.reply.usage
+        except Fault as fault:
+            raise error(str(fault)) from fault
+
+    async def _round(self, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
+        """Asks each endpoint once, until one begins. Raises `Passing` when another round may help, else what failed."""
+        passing, lasting = list[Passing](), list[Fault]()
+        for endpoint in tuple(self._order):
+            try:
+                return await self._begin(endpoint, draft, deadline, held)
+            except Refused:
+                raise
+            except Fault as fault:
+                _log.warning("llm_call_failed", endpoint=endpoint.settings.name, reason=str(fault))
+                if isinstance(fault, Passing) and endpoint.breaker.state != "open":
+                    passing.append(fault)
+                else:
+                    lasting.append(Resting(str(fault)) if isinstance(fault, Passing) else fault)
+                    self._order.remove(endpoint)
+        raise _together(passing) if passing else lasting[0]
+
+    async def _begin(self, endpoint: Endpoint, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
+        if _now() >= deadline:
+            raise Resting(f"{SERVER} did not respond in time")
+        async with AsyncExitStack() as call:
+            if endpoint is self._seat.endpoint:
+                call.push_async_callback(self._seat.give_up)
+            else:
+                await _take_turn(call, endpoint, self._tenant, deadline)
+            begun = await call.enter_async_context(endpoint.reply(draft, deadline, self._tally))
+            await held.enter_async_context(call.pop_all())
+        return begun
+
+
+async def _take_turn(call: AsyncExitStack, endpoint: Endpoint, tenant: TenantId, deadline: float) -> None:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await call.enter_async_context(endpoint.line.turn(tenant))
+    except (Overloaded, TimeoutError) as error:
+        raise Passing(f"{SERVER} is busy with other answers") from error
+
+
+def _together(passing: Sequence[Passing]) -> Passing:
+    """What the round as a whole failed by: it may be repeated as soon as one endpoint may be asked again."""
+    named = [fault.retry_after for fault in passing if fault.retry_after is not None]
+    return Passing(str(passing[0]), min(named) if len(named) == len(passing) else None)
+
+
+def _drawn(endpoint: Endpoint) -> tuple[int, float]:
+    """Sorts by priority, then so that each is first as often as its weight says."""
+    return endpoint.settings.priority, random.expovariate(endpoint.settings.weight)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,78 @@
+"""What has come of an answer so far, chunk by chunk."""
+
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionChunk
+
+from retrieval.domain import Usage
+from retrieval.generation.packing import count_tokens
+from retrieval.generation.prompting import Prompt
+from retrieval.upstream.faults import Broken, Refused
+
+_MOST_CHARACTERS_PER_TOKEN = 8
+"""Twice what prose takes. Servers exist that ignore the token limit they are sent."""
+
+_MOST_TEMPLATE_TOKENS = 1000
+"""What a server's chat template may add to a prompt. No text has more tokens than bytes."""
+
+
+class ReplyText:
+    """`finished` once the model said so; `whole` also when it wrote more than it was allowed."""
+
+    def __init__(self, prompt: Prompt, max_output_tokens: int) -> None:
+        self._prompt = prompt
+        self._max_characters = max_output_tokens * _MOST_CHARACTERS_PER_TOKEN
+        self._half = ""
+        self._told: CompletionUsage | None = None
+        self.text = ""
+        self.finished = False
+
+    @property
+    def whole(self) -> bool:
+        return self.finished or len(self.text) >= self._max_characters
+
+    @property
+    def usage(self) -> Usage:
+        """The provider's own counts; estimated where it gave none, or such as cannot be."""
+        if self._told is not None and self._may_be(self._told):
+            told = self._told
+            return Usage(prompt_tokens=told.prompt_tokens, completion_tokens=told.completion_tokens, estimated=False)
+        return Usage(
+            prompt_tokens=count_tokens(self._prompt.system) + count_tokens(self._prompt.user),
+            completion_tokens=count_tokens(self.text),
+            estimated=True,
+        )
+
+    def take(self, chunk: ChatCompletionChunk) -> str:
+        """The chunk's piece of text, possibly empty. Raises when the answer is withheld or done without a word."""
+        self.note_usage(chunk)
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        content = (choice.delta.content if choice.delta else None) or ""
+        whole = self._whole_characters(content, last=bool(choice.finish_reason))
+        piece = whole[: self._max_characters - len(self.text)]
+        self.text += piece
+        if choice.finish_reason == "content_filter":
+            raise Refused("the language model's provider withheld the answer")
+        self.finished = bool(choice.finish_reason)
+        if self.finished and not self.text:
+            raise Broken("the language model gave an empty answer")
+        return piece
+
+    def note_usage(self, chunk: ChatCompletionChunk) -> None:
+        # Some servers send it with every chunk, each time for all so far: the last one counts.
+        self._told = chunk.usage or self._told
+
+    def _whole_characters(self, content: str, *, last: bool) -> str:
+        """The text so far whole: servers cut emoji into surrogates. A first half waits, a half alone is `�`."""
+        text = self._half + content
+        self._half = text[-1:] if not last and "\ud800" <= text[-1:] <= "\udbff" else ""
+        pairs = text[: len(text) - len(self._half)].encode("utf-16-le", "surrogatepass")
+        return pairs.decode("utf-16-le", "replace")
+
+    def _may_be(self, told: CompletionUsage) -> bool:
+        counts = (getattr(told, "prompt_tokens", None), getattr(told, "completion_tokens", None))
+        if not all(isinstance(count, int) and count >= 1 for count in counts):
+            return False
+        sent = len(self._prompt.system.encode()) + len(self._prompt.user.encode())
+        return told.prompt_tokens <= sent + _MOST_TEMPLATE_TOKENS

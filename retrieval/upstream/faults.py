@@ -1,0 +1,64 @@
+"""How a call to a server fails, by what may be done about it.
+
+                asked again   another server   its breaker
+Fault
+├── Passing     yes           yes              counts it       429, 5xx, no connection
+├── Broken      no            yes              counts it       silence, an answer that is none, any other 4xx
+├── Barred      no            yes              opens at once   401, 402, 403, 404: our key, bill or name is wrong there
+├── TooLong     shortened     yes              is content      more than the model can read
+├── Refused     no            no               is content      400, 413, 422: it is the request
+└── Resting     no            yes              is open         nobody was asked
+
+These never leave `retrieval`: whoever calls turns them into an error of `retrieval/errors.py`.
+"""
+
+from collections.abc import Mapping
+
+from retrieval.upstream.retry_after import retry_after
+
+_BARRED = frozenset({401, 402, 403, 404})
+_REFUSED = frozenset({400, 413, 422})
+
+
+class Fault(Exception):
+    """Base of them all. `str()` of it is safe to show: never a server's own words, which may hold keys or paths."""
+
+
+class Passing(Fault):
+    """May have passed when asked again, after `retry_after` seconds if the server named a time."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Broken(Fault):
+    pass
+
+
+class Barred(Fault):
+    pass
+
+
+class TooLong(Fault):
+    pass
+
+
+class Refused(Fault):
+    pass
+
+
+class Resting(Fault):
+    pass
+
+
+def fault_of_status(status: int, headers: Mapping[str, str], server: str) -> Fault:
+    """What an HTTP status means that is not a success. `server` is how the message calls it: "the reranker"."""
+    if status == 429:
+        return Passing(f"{server} is overloaded (HTTP 429)", retry_after(headers))
+    if status >= 500:
+        return Passing(f"{server}'s server answered with HTTP {status}", retry_after(headers))
+    if status in (401, 403):
+        return Barred(f"{server}'s server refused our credentials (HTTP {status})")
+    kind = Barred if status in _BARRED else Refused if status in _REFUSED else Broken
+    return kind(f"{server}'s server answered with HTTP {status}")

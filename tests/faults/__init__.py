@@ -1,0 +1,1 @@
+"""Every fault of a model server, at every stage of an answer."""
