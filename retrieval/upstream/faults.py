@@ -4,7 +4,7 @@
 Fault
 ├── Passing     yes           yes              counts it       429, 5xx, no connection
 ├── Broken      no            yes              counts it       silence, an answer that is none, any other 4xx
-├── Barred      no            yes              opens at once   401, 402, 403, 404: our key, bill or name is wrong there
+├── Barred      no            yes              opens at once   401, 402, 404: our key, bill or name is wrong there
 ├── TooLong     shortened     yes              is content      more than the model can read
 ├── Refused     no            no               is content      400, 413, 422: it is the request
 └── Resting     no            yes              is open         nobody was asked
@@ -16,7 +16,8 @@ from collections.abc import Mapping
 
 from retrieval.upstream.retry_after import retry_after
 
-_BARRED = frozenset({401, 402, 403, 404})
+# Not 403, which some providers say of one question that they will not have: nobody may open a breaker by asking it.
+_BARRED = frozenset({401, 402, 404})
 _REFUSED = frozenset({400, 413, 422})
 
 
@@ -58,7 +59,7 @@ def fault_of_status(status: int, headers: Mapping[str, str], server: str) -> Fau
         return Passing(f"{server} is overloaded (HTTP 429)", retry_after(headers))
     if status >= 500:
         return Passing(f"{server}'s server answered with HTTP {status}", retry_after(headers))
-    if status in (401, 403):
-        return Barred(f"{server}'s server refused our credentials (HTTP {status})")
+    if status == 401:
+        return Barred(f"{server}'s server refused our credentials (HTTP 401)")
     kind = Barred if status in _BARRED else Refused if status in _REFUSED else Broken
     return kind(f"{server}'s server answered with HTTP {status}")

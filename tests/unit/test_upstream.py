@@ -165,7 +165,7 @@ def test_no_history_leaves_it_shut_for_ever(history: list[str]) -> None:
         (599, Passing),
         (401, Barred),
         (402, Barred),
-        (403, Barred),
+        (403, Broken),
         (404, Barred),
         (400, Refused),
         (413, Refused),
