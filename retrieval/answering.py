@@ -41,6 +41,7 @@ from retrieval.generation.packing import pack
 from retrieval.generation.prompting import build_prompt
 from retrieval.models.protocols import Vectors
 from retrieval.reading import standing
+from retrieval.search.explanation import Trace
 from retrieval.search.fusion import FusedPassage, fuse
 from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
 from retrieval.search.reranking import numbered, rerank
@@ -58,6 +59,10 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
     Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `StoreUnavailable`
     and `IndexMismatch`.
     """
+    return (await _search(engine, question)).retrieval
+
+
+async def _search(engine: Engine, question: Question) -> Trace:
     check_question(question.text)
     watch, degraded = Stopwatch(), list[Degradation]()
     embedding, lexical = await asyncio.gather(
@@ -67,12 +72,14 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
     dense: DenseFindings | None = None
     if embedding is not None:
         dense = await watch.timed("dense", dense_leg(engine.store, question.caller, embedding, engine.settings.search))
+        if engine.shadows is not None:
+            engine.shadows.offer(question.caller, embedding, dense)
     hits = dense.hits if dense else ()
     fused = await watch.timed(
         "fuse", fuse(engine.store, question.caller, embedding, hits, lexical, engine.settings.search.dense_weight)
     )
     ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
-    return Retrieval(
+    retrieval = Retrieval(
         passages=numbered(ranked[: question.limit]),
         confidence=min(fused[0].candidate.score, 1.0) if fused else 0.0,
         degraded=tuple(degraded),
@@ -80,6 +87,8 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
         embedding=embedding,
         plan=dense.plan if dense else None,
     )
+    engine.telemetry.searched(retrieval, lexical.terms.postings)
+    return Trace(retrieval=retrieval, dense=dense, lexical=lexical, fused=tuple(fused), ranked=tuple(ranked))
 
 
 async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEvent, None]:
@@ -94,8 +103,11 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     try:
         async with aclosing(_write(engine, question, retrieval, watch)) as events:
             async for event in events:
+                if isinstance(event, AnswerFinished):
+                    engine.telemetry.answered(event, retrieval)
                 yield event
     except PinciteError as error:
+        engine.telemetry.answer_failed()
         yield AnswerFailed(code=error.code, message=str(error))
 
 

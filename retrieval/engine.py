@@ -16,7 +16,9 @@ from retrieval.errors import EmbedderUnavailable, IndexMismatch, RerankerUnavail
 from retrieval.generation.llm import Llm, OpenAiLlm
 from retrieval.models.loading import load_embedder, load_reranker
 from retrieval.models.protocols import Embedder, Reranker
+from retrieval.search.shadowing import ShadowSearches, shadow_searches
 from retrieval.settings import Settings
+from retrieval.telemetry import Telemetry
 
 Model = TypeVar("Model")
 
@@ -55,6 +57,8 @@ class Engine:
     embedder: Embedder | Missing
     reranker: Reranker | Missing | None
     llm: Llm | None
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    shadows: ShadowSearches | None = None
     _profile: IndexProfile | None = field(default=None, repr=False)
 
     async def profile(self) -> IndexProfile | None:
@@ -82,7 +86,11 @@ def check_profile(profile: IndexProfile, embedder: Embedder | Missing) -> None:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, *, embedder: Embedder | None = None, reranker: Reranker | None = None
+    settings: Settings,
+    *,
+    embedder: Embedder | None = None,
+    reranker: Reranker | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Engine]:
     """Opens the parts, checks that index and models belong together, closes in reverse.
 
@@ -98,7 +106,16 @@ async def open_engine(
         llm = OpenAiLlm(settings.llm) if settings.llm.model else None
         if llm is not None:
             stack.push_async_callback(llm.close)
-        engine = Engine(settings=settings, store=store, embedder=used_embedder, reranker=used_reranker, llm=llm)
+        telemetry = telemetry or Telemetry()
+        engine = Engine(
+            settings=settings,
+            store=store,
+            embedder=used_embedder,
+            reranker=used_reranker,
+            llm=llm,
+            telemetry=telemetry,
+            shadows=await stack.enter_async_context(shadow_searches(dsn, settings, telemetry)),
+        )
         await engine.profile()
         yield engine
 

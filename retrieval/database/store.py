@@ -88,14 +88,14 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(dsn: str, settings: DatabaseSettings) -> AsyncIterator[Store]:
-    """A `Store` over a pool of at most `database_pool_size` connections, closed at the end.
+async def open_store(dsn: str, settings: DatabaseSettings, *, idle: int = 1) -> AsyncIterator[Store]:
+    """A `Store` over a pool of at most `database_pool_size` connections, at least `idle`, closed at the end.
 
     Raises `StoreUnavailable` when no connection can be had within `database_timeout`.
     """
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
         dsn,
-        min_size=1,
+        min_size=idle,
         max_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         open=False,

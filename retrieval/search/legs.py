@@ -83,6 +83,12 @@ async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: 
         return DenseFindings(hits=tuple(await _nearest(session, _EXACT, embedding, limit)), plan=plan)
 
 
+async def nearest_exactly(store: Store, caller: Caller, embedding: Vectors, limit: int) -> tuple[Hit, ...]:
+    """The nearest of all visible chunks, each compared: what `dense_leg()` should find. Raises `StoreUnavailable`."""
+    async with store.session(caller) as session:
+        return tuple(await _nearest(session, _EXACT, embedding, limit))
+
+
 async def _walk(session: CallerSession, embedding: Vectors, limit: int, plan: DensePlan) -> list[Hit]:
     await session.set_local(
         hnsw__iterative_scan="relaxed_order",

@@ -50,8 +50,15 @@ class Lookup:
 class QuestionTerms:
     """The question as the lexical leg asks it: `weights` in sparsevec's text form, and where to look."""
 
+    terms: tuple[Term, ...]
     weights: str
     lookups: tuple[Lookup, ...]
+
+    @property
+    def postings(self) -> int:
+        """How many entries of the word index the lookups read, by the kept counts."""
+        looked_up = {key for lookup in self.lookups for key in lookup.term_keys}
+        return sum(term.chunk_count for term in self.terms if term.term_key in looked_up)
 
 
 async def question_terms(session: CallerSession, question: str) -> QuestionTerms:
@@ -59,6 +66,7 @@ async def question_terms(session: CallerSession, question: str) -> QuestionTerms
     rows = await session.rows(Term, _QUESTION_TERMS, question=question)
     languages = [list(terms) for _, terms in groupby(rows, key=lambda term: term.language)]
     return QuestionTerms(
+        terms=tuple(rows),
         weights=_sparse(languages),
         lookups=tuple(lookup for terms in languages if (lookup := _lookup(terms)) is not None),
     )
