@@ -41,10 +41,12 @@ from retrieval.generation.packing import pack
 from retrieval.generation.prompting import build_prompt
 from retrieval.models.protocols import Vectors
 from retrieval.reading import standing
-from retrieval.search.explanation import Trace
+from retrieval.search.explaining import explained
+from retrieval.search.explanation import Explanation, Trace
 from retrieval.search.fusion import FusedPassage, fuse
 from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
 from retrieval.search.reranking import numbered, rerank
+from retrieval.search.whereabouts import whereabouts
 from retrieval.timing import Stopwatch
 
 _log = structlog.get_logger(__name__)
@@ -87,8 +89,26 @@ async def _search(engine: Engine, question: Question) -> Trace:
         embedding=embedding,
         plan=dense.plan if dense else None,
     )
-    engine.telemetry.searched(retrieval, lexical.terms.postings)
+    engine.telemetry.searched(retrieval, lexical.postings)
     return Trace(retrieval=retrieval, dense=dense, lexical=lexical, fused=tuple(fused), ranked=tuple(ranked))
+
+
+async def explain(
+    engine: Engine, question: Question, named: str | None = None, *, any_document: bool = False
+) -> Explanation:
+    """A search like any other, and how it came about; of a document named by uri or id, why it was or was not found.
+
+    Its exact scores tell how common words are in all of the tenant's documents: for operators. `any_document`: that a
+    document exists which the caller may not see is told as well. Raises like `retrieve()`.
+    """
+    trace = await _search(engine, question)
+    explanation = await explained(engine.store, question, trace, engine.settings.search)
+    if named is None:
+        return explanation
+    document = await whereabouts(
+        engine.store, question, named, trace, engine.settings.search, any_document=any_document
+    )
+    return replace(explanation, document=document)
 
 
 async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEvent, None]:

@@ -54,12 +54,6 @@ class QuestionTerms:
     weights: str
     lookups: tuple[Lookup, ...]
 
-    @property
-    def postings(self) -> int:
-        """How many entries of the word index the lookups read, by the kept counts."""
-        looked_up = {key for lookup in self.lookups for key in lookup.term_keys}
-        return sum(term.chunk_count for term in self.terms if term.term_key in looked_up)
-
 
 async def question_terms(session: CallerSession, question: str) -> QuestionTerms:
     """The question's words, weighed. Raises `StoreUnavailable`."""
