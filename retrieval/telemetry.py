@@ -19,7 +19,7 @@ _FAILED = "failed"
 
 
 class Telemetry:
-    """Counts what it is told. Its methods are cheap (microseconds), never wait and never raise."""
+    """Counts what it is told. Its methods take tens of microseconds, never wait and never raise."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
