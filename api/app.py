@@ -9,11 +9,13 @@ from fastapi import FastAPI
 
 from api import errors
 from api.envelope import BodyLimit, Envelope
+from api.metering import Metering
 from api.openapi import describer
 from api.probe import ReadinessProbe
-from api.routes import answers, documents, health, page, search
+from api.routes import answers, documents, health, metrics, page, search
 from retrieval.engine import Engine, open_engine
 from retrieval.settings import Settings
+from retrieval.telemetry import Telemetry
 
 _DESCRIPTION = "Answers from your own documents, each citation verified against the exact text it points at."
 
@@ -34,20 +36,24 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.engine = engine
+    app.state.telemetry = telemetry = Telemetry() if engine is None else engine.telemetry
     app.state.stopping = asyncio.Event()
     app.state.probe = ReadinessProbe()
     errors.install(app)
     for routes in (answers, search, documents, health, page):
         app.include_router(routes.router)
+    if settings.api.metrics:
+        app.include_router(metrics.router)
     app.mount("/static", page.files)
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
-    app.add_middleware(Envelope)  # added last: outermost
+    app.add_middleware(Envelope)
+    app.add_middleware(Metering, telemetry=telemetry)  # added last: outermost
     app.openapi = describer(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
 
 
 @asynccontextmanager
 async def _own_engine(app: FastAPI) -> AsyncIterator[None]:
-    async with open_engine(app.state.settings) as engine:
+    async with open_engine(app.state.settings, telemetry=app.state.telemetry) as engine:
         app.state.engine = engine
         yield

@@ -51,6 +51,12 @@ def caller_of(key: ApiKey, principals: Sequence[str] | None) -> Caller:
     return caller(key.tenant, key.principals)
 
 
+def may_explain(key: ApiKey) -> None:
+    """Raises `AccessDenied` unless the key has the scope `explain`, or `admin`, which holds it."""
+    if key.scopes.isdisjoint({"explain", "admin"}):
+        raise AccessDenied("this API key may not ask for explanations (scope: explain)")
+
+
 def _listed(lines: list[str]) -> list[str]:
     # Header bytes reach us decoded as Latin-1; what clients send is UTF-8. Empty elements do not count (RFC 9110).
     try:

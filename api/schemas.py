@@ -25,14 +25,15 @@ from retrieval.reading import StoredDocument
 from retrieval.upstream.breaker import BreakerState
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """The text, which Postgres can take."""
     if "\0" in text:
         raise PydanticCustomError("nul_character", "may not contain NUL characters")
     return text
 
 
 QuestionText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(_without_nul)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(without_nul)
 ]
 Principal = Annotated[str, StringConstraints(min_length=1, max_length=221)]
 Principals = Annotated[list[Principal], Field(max_length=500)]

@@ -39,9 +39,12 @@ from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
 from retrieval.generation.llm import Begun, Draft, Turn
 from retrieval.models.protocols import Vectors
 from retrieval.reading import standing
+from retrieval.search.explaining import explained
+from retrieval.search.explanation import Explanation, Trace
 from retrieval.search.fusion import FusedPassage, fuse
 from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
 from retrieval.search.reranking import numbered, rerank
+from retrieval.search.whereabouts import whereabouts
 from retrieval.timing import Stopwatch
 
 _log = structlog.get_logger(__name__)
@@ -53,9 +56,14 @@ MAX_QUESTION_CHARS = 2000
 async def retrieve(engine: Engine, question: Question) -> Retrieval:
     """The passages that answer best among those the caller may see, best first, at most `question.limit`.
 
-    Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `StoreUnavailable`
-    and `IndexMismatch`.
+    Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `Overloaded`,
+    `StoreUnavailable` and `IndexMismatch`.
     """
+    async with engine.admission.turn(question.caller.tenant):
+        return (await _search(engine, question)).retrieval
+
+
+async def _search(engine: Engine, question: Question) -> Trace:
     check_question(question.text)
     watch, degraded = Stopwatch(), list[Degradation]()
     embedding, lexical = await asyncio.gather(
@@ -65,12 +73,14 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
     dense: DenseFindings | None = None
     if embedding is not None:
         dense = await watch.timed("dense", dense_leg(engine.store, question.caller, embedding, engine.settings.search))
+        if engine.shadows is not None:
+            engine.shadows.offer(question.caller, embedding, dense)
     hits = dense.hits if dense else ()
     fused = await watch.timed(
         "fuse", fuse(engine.store, question.caller, embedding, hits, lexical, engine.settings.search.dense_weight)
     )
     ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
-    return Retrieval(
+    retrieval = Retrieval(
         passages=numbered(ranked[: question.limit]),
         confidence=min(fused[0].candidate.score, 1.0) if fused else 0.0,
         degraded=tuple(degraded),
@@ -78,6 +88,27 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
         embedding=embedding,
         plan=dense.plan if dense else None,
     )
+    engine.telemetry.searched(retrieval, lexical.postings)
+    return Trace(retrieval=retrieval, dense=dense, lexical=lexical, fused=tuple(fused), ranked=tuple(ranked))
+
+
+async def explain(
+    engine: Engine, question: Question, named: str | None = None, *, any_document: bool = False
+) -> Explanation:
+    """A search like any other, and how it came about; of a document named by uri or id, why it was or was not found.
+
+    Its exact scores tell how common words are in all of the tenant's documents: for operators. `any_document`: that a
+    document exists which the caller may not see is told as well. Raises like `retrieve()`.
+    """
+    async with engine.admission.turn(question.caller.tenant):
+        trace = await _search(engine, question)
+        explanation = await explained(engine.store, question, trace, engine.settings.search)
+        if named is None:
+            return explanation
+        document = await whereabouts(
+            engine.store, question, named, trace, engine.settings.search, any_document=any_document
+        )
+        return replace(explanation, document=document)
 
 
 async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEvent, None]:
@@ -95,8 +126,11 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
         try:
             async with aclosing(_write(engine, turn, question, retrieval, watch)) as events:
                 async for event in events:
+                    if isinstance(event, AnswerFinished):
+                        engine.telemetry.answered(event, retrieval)
                     yield event
         except PinciteError as error:
+            engine.telemetry.answer_failed()
             yield AnswerFailed(code=error.code, message=str(error))
 
 

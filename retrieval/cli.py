@@ -1,4 +1,4 @@
-"""`pincite ask`, `pincite keys` and `pincite db`."""
+"""`pincite ask`, `pincite explain`, `pincite keys` and `pincite db`."""
 
 import asyncio
 import json
@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from retrieval.access import caller, tenant_id
-from retrieval.answering import answer
+from retrieval.answering import answer, explain
 from retrieval.database import migrations
 from retrieval.database.server import database_dsn
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, TextDelta
 from retrieval.engine import open_engine, prepare_database
+from retrieval.explanation_view import as_json, show
 from retrieval.keys import create_key, list_keys, revoke_key
+from retrieval.search.explanation import Explanation
 from retrieval.settings import Settings
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke")
@@ -45,6 +47,28 @@ async def _ask(question: Question) -> None:
                     pass
 
 
+def explain_command(
+    question: str,
+    tenant: Annotated[str, typer.Option(help="Whose documents")],
+    principals: Annotated[list[str] | None, typer.Option("--as", help="On whose behalf: user:ada, group:eng")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=20, help="Passages to find")] = 8,
+    document: Annotated[str | None, typer.Option(help="A uri or id: why it was, or was not, found")] = None,
+    as_program: Annotated[bool, typer.Option("--json", help="For programs, exact and whole")] = False,
+) -> None:
+    """Say how a question's passages were found: ranks and scores in each leg, the plan, what was read, the times.
+
+    Also of a document that was not found: not there, not visible, ranked too low in which leg, or cut by the reranker.
+    """
+    asker = caller(tenant, principals or [])
+    explanation = asyncio.run(_explain(Question(text=question, caller=asker, limit=limit), document))
+    print(as_json(explanation)) if as_program else show(explanation)
+
+
+async def _explain(question: Question, document: str | None) -> Explanation:
+    async with open_engine(Settings()) as engine:
+        return await explain(engine, question, document, any_document=True)
+
+
 def _closing(finished: AnswerFinished) -> str:
     """What stands under an answer: sources, who wrote it, what gave way."""
     lines = [place(citation) for citation in finished.citations]
@@ -68,7 +92,7 @@ def create_command(
     tenant: Annotated[str, typer.Option(help="The tenant whose documents it opens")],
     name: Annotated[str, typer.Option(help="What it is for")],
     principals: Annotated[list[str] | None, typer.Option("--as", help="On whose behalf it asks")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="query (default), act_as")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="query (always), act_as, explain, admin")] = None,
 ) -> None:
     """Make a key. It is shown once; only its hash is kept."""
     print(

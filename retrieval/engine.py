@@ -18,7 +18,9 @@ from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Llm
 from retrieval.models.loading import load_embedder, load_reranker
 from retrieval.models.protocols import Embedder, Reranker
+from retrieval.search.shadowing import ShadowSearches, shadow_searches
 from retrieval.settings import Settings
+from retrieval.telemetry import Telemetry
 
 Model = TypeVar("Model")
 
@@ -57,6 +59,8 @@ class Engine:
     embedder: Embedder | Missing
     reranker: Reranker | Missing | None
     llm: Llm | None
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    shadows: ShadowSearches | None = None
     admission: Admission = field(init=False, repr=False)
     _profile: IndexProfile | None = field(default=None, repr=False)
 
@@ -89,7 +93,11 @@ def check_profile(profile: IndexProfile, embedder: Embedder | Missing) -> None:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, *, embedder: Embedder | None = None, reranker: Reranker | None = None
+    settings: Settings,
+    *,
+    embedder: Embedder | None = None,
+    reranker: Reranker | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Engine]:
     """Opens the parts, checks that index and models belong together, closes in reverse.
 
@@ -103,7 +111,16 @@ async def open_engine(
         used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
         used_reranker = await _opened(stack, _reranker, settings) if reranker is None else reranker
         llm = await _opened(stack, _llm, settings)
-        engine = Engine(settings=settings, store=store, embedder=used_embedder, reranker=used_reranker, llm=llm)
+        telemetry = telemetry or Telemetry()
+        engine = Engine(
+            settings=settings,
+            store=store,
+            embedder=used_embedder,
+            reranker=used_reranker,
+            llm=llm,
+            telemetry=telemetry,
+            shadows=await stack.enter_async_context(shadow_searches(dsn, settings, telemetry)),
+        )
         await engine.profile()
         yield engine
 

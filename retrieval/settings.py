@@ -33,7 +33,7 @@ class DatabaseSettings(BaseSettings):
 
     database_url: SecretStr | None = Field(None, description="Postgres ≥ 15 with pgvector ≥ 0.8.4; unset: embedded")
     data_dir: Path = Field(Path(".pincite"), description="Holds the embedded server's data and the demo's files")
-    database_pool_size: int = Field(10, ge=1, description="Connections per process")
+    database_pool_size: int = Field(10, ge=1, description="Connections per process, besides one for shadow searches")
     database_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a connection, and for a statement")
     database_prepare: bool = Field(True, description="Prepared statements; false behind PgBouncer (transaction mode)")
 
@@ -136,6 +136,9 @@ class SearchSettings(BaseSettings):
     candidates: int = Field(100, ge=1, le=1000, description="Candidates each leg proposes")
     exact_below: int = Field(5000, ge=0, description="Visible chunks up to which the dense leg scans exactly")
     ef_search: int = Field(200, ge=10, le=1000, description="HNSW search width")
+    shadow_rate: float = Field(
+        0.01, ge=0, le=1, description="Share of searches by index repeated exactly in the background; 0: none"
+    )
     dense_weight: float = Field(0.4, ge=0, le=1, description="Cosine's share in fusion; the rest is BM25's")
     refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which nothing is quoted as an answer")
 
@@ -148,6 +151,7 @@ class ApiSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free one")
     max_body_bytes: int = Field(64 * 1024, ge=1024, description="Largest request body")
+    metrics: bool = Field(True, description="Serve GET /metrics (Prometheus, no key, nothing of a tenant)")
     heartbeat: float = Field(15.0, gt=0, description="Seconds of silence after which a stream sends a comment")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import psycopg
 from pgvector.psycopg import register_vector_async
@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from retrieval.access import Caller, TenantId
 from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import store_errors
+from retrieval.database.plans import QueryPlan, explained
 from retrieval.database.statements import ReferenceStatement, TenantStatement
 from retrieval.settings import DatabaseSettings
 
@@ -26,15 +27,20 @@ APP_ROLE = "pincite_app"
 class CallerSession:
     """One short transaction on a caller's behalf. Every statement gets `tenant_id` and `principals` bound."""
 
-    def __init__(self, connection: Connection, caller: Caller) -> None:
+    def __init__(self, connection: Connection, caller: Caller, plans: list[QueryPlan] | None = None) -> None:
         self._connection = connection
+        self._plans = plans
         self._identity = {"tenant_id": caller.tenant, "principals": sorted(caller.principals)}
 
     async def rows(self, row: type[Row], statement: TenantStatement, **parameters: object) -> list[Row]:
         """All rows, each as a `row` record whose fields are the columns. Raises `StoreUnavailable`."""
+        bound = self._identity | parameters
         with store_errors():
+            if self._plans is not None:
+                found = await (await self._connection.execute(explained(statement), bound)).fetchall()
+                self._plans += [QueryPlan(plan["Plan"]) for (plans,) in found for plan in cast("Any", plans)]
             async with self._connection.cursor(row_factory=class_row(row)) as cursor:
-                await cursor.execute(statement.query, self._identity | parameters)
+                await cursor.execute(statement.query, bound)
                 return await cursor.fetchall()
 
     async def set_local(self, **settings: int | str) -> None:
@@ -47,9 +53,19 @@ class CallerSession:
 class Store:
     """The database as the query path sees it. Open one with `open_store()`."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], settings: DatabaseSettings) -> None:
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[Connection],
+        settings: DatabaseSettings,
+        plans: list[QueryPlan] | None = None,
+    ) -> None:
         self._pool = pool
         self._settings = settings
+        self._plans = plans
+
+    def examining(self, plans: list[QueryPlan]) -> "Store":
+        """This store, but a caller's statements are run twice, once to add to `plans`: for explanations alone."""
+        return Store(self._pool, self._settings, plans)
 
     @asynccontextmanager
     async def session(self, caller: Caller) -> AsyncIterator[CallerSession]:
@@ -61,7 +77,7 @@ class Store:
             with store_errors():
                 for statement in tenant_identity(caller.tenant, self._settings.database_timeout):
                     await connection.execute(statement)
-            yield CallerSession(connection, caller)
+            yield CallerSession(connection, caller, self._plans)
 
     async def reference_rows(self, row: type[Row], statement: ReferenceStatement, **parameters: object) -> list[Row]:
         """Rows of a table that belongs to no tenant. Raises `StoreUnavailable`."""
@@ -88,14 +104,14 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(dsn: str, settings: DatabaseSettings) -> AsyncIterator[Store]:
-    """A `Store` over a pool of at most `database_pool_size` connections, closed at the end.
+async def open_store(dsn: str, settings: DatabaseSettings, *, idle: int = 1) -> AsyncIterator[Store]:
+    """A `Store` over a pool of at most `database_pool_size` connections, at least `idle`, closed at the end.
 
     Raises `StoreUnavailable` when no connection can be had within `database_timeout`.
     """
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
         dsn,
-        min_size=1,
+        min_size=idle,
         max_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         open=False,

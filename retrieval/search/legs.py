@@ -11,7 +11,7 @@ from retrieval.database.store import CallerSession, Store
 from retrieval.domain import ChunkKey, DensePath, DensePlan
 from retrieval.models.protocols import Vectors
 from retrieval.search.planning import OVERFETCH, plan_dense
-from retrieval.search.terms import QuestionTerms, question_terms
+from retrieval.search.terms import Lookup, QuestionTerms, question_terms
 from retrieval.settings import SearchSettings
 
 _ANY = tenant_statement("retrieval.search", "lexical_any")
@@ -35,10 +35,17 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LexicalFindings:
-    """What the words found, and the words, which score the other leg's chunks too."""
+    """What the words found, how they were looked up, and the words, which score the other leg's chunks too."""
 
     terms: QuestionTerms
+    lookups: tuple[Lookup, ...]
     hits: tuple[Hit, ...]
+
+    @property
+    def postings(self) -> int:
+        """How many entries of the word index the lookups read, by the kept counts."""
+        looked_up = {key for lookup in self.lookups for key in lookup.term_keys}
+        return sum(term.chunk_count for term in self.terms.terms if term.term_key in looked_up)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +70,7 @@ async def lexical_leg(store: Store, caller: Caller, question: str, settings: Sea
                 limit=settings.candidates,
             )
     hits.sort(key=lambda hit: (-hit.score, hit.key))
-    return LexicalFindings(terms=terms, hits=tuple(hits[: settings.candidates]))
+    return LexicalFindings(terms=terms, lookups=terms.lookups, hits=tuple(hits[: settings.candidates]))
 
 
 async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: SearchSettings) -> DenseFindings:
@@ -81,6 +88,12 @@ async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: 
                 return DenseFindings(hits=tuple(hits), plan=plan)
             plan = replace(plan, path=DensePath.INDEX_COMPLETED)
         return DenseFindings(hits=tuple(await _nearest(session, _EXACT, embedding, limit)), plan=plan)
+
+
+async def nearest_exactly(store: Store, caller: Caller, embedding: Vectors, limit: int) -> tuple[Hit, ...]:
+    """The nearest of all visible chunks, each compared: what `dense_leg()` should find. Raises `StoreUnavailable`."""
+    async with store.session(caller) as session:
+        return tuple(await _nearest(session, _EXACT, embedding, limit))
 
 
 async def _walk(session: CallerSession, embedding: Vectors, limit: int, plan: DensePlan) -> list[Hit]:

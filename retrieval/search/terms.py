@@ -50,6 +50,7 @@ class Lookup:
 class QuestionTerms:
     """The question as the lexical leg asks it: `weights` in sparsevec's text form, and where to look."""
 
+    terms: tuple[Term, ...]
     weights: str
     lookups: tuple[Lookup, ...]
 
@@ -59,6 +60,7 @@ async def question_terms(session: CallerSession, question: str) -> QuestionTerms
     rows = await session.rows(Term, _QUESTION_TERMS, question=question)
     languages = [list(terms) for _, terms in groupby(rows, key=lambda term: term.language)]
     return QuestionTerms(
+        terms=tuple(rows),
         weights=_sparse(languages),
         lookups=tuple(lookup for terms in languages if (lookup := _lookup(terms)) is not None),
     )

@@ -10,9 +10,11 @@ from psycopg import sql
 
 from ingest.store import build_vector_index, tidy
 from retrieval.access import caller
+from retrieval.database.plans import QueryPlan
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import Store, open_store
 from retrieval.engine import IndexProfile
+from retrieval.search.legs import Hit
 from retrieval.search.planning import vector_index_name
 from tests.conftest import new_database, on_database
 
@@ -97,3 +99,30 @@ async def test_neighbours_are_found_by_their_index(store: Store) -> None:
         walk_limit=200,
     )
     assert vector_index_name(BIG.tenant) in found
+
+
+async def test_what_a_walk_met_is_counted_before_permissions(store: Store) -> None:
+    """An explanation's rows are those the walk brought, though every second one of them was not to be seen."""
+    plans: list[QueryPlan] = []
+    statement = tenant_statement("retrieval.search", "dense_ann").sized(8)
+    embedding = HalfVector(np.ones(8, dtype=np.float32))
+    async with store.examining(plans).session(BIG) as session:
+        await session.set_local(hnsw__iterative_scan="relaxed_order")
+        hits = await session.rows(Hit, statement, embedding=embedding, limit=100, walk_limit=400)
+    [plan] = plans
+    assert len(hits) == 100
+    assert 600 < plan.rows_read("embeddings") < 1200
+    assert plan.pages_read > plan.rows_read("embeddings")
+
+
+async def test_what_a_walk_brings_is_all_sorted_again(store: Store) -> None:
+    """A walk in relaxed order is not sorted, whatever the index promises; a sort that believes it ends it early."""
+    found = await plan(
+        store,
+        tenant_statement("retrieval.search", "dense_ann").sized(8),
+        embedding=HalfVector(np.ones(8, dtype=np.float32)),
+        limit=10,
+        walk_limit=40,
+    )
+    assert vector_index_name(BIG.tenant) in found
+    assert "Incremental Sort" not in found

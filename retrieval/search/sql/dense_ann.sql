@@ -1,4 +1,5 @@
--- The HNSW index walked until enough visible chunks are found. Relaxed order, so: take more, sort again.
+-- The HNSW index walked until enough visible chunks are found. Relaxed order, so: take more, sort again; by the score,
+-- because by the distance Postgres takes the walk for sorted, and stops it as soon as it has the limit.
 SELECT nearest.document_id, nearest.ordinal, -nearest.distance AS score
 FROM (
     SELECT embeddings.document_id,
@@ -12,5 +13,5 @@ FROM (
     ORDER BY distance
     LIMIT %(walk_limit)s
 ) AS nearest
-ORDER BY nearest.distance, nearest.document_id, nearest.ordinal
+ORDER BY score DESC, nearest.document_id, nearest.ordinal
 LIMIT %(limit)s
