@@ -92,14 +92,17 @@ class _Place(_Wire):
 
 
 class PassageOut(_Place):
-    """A found passage, with its rank in each search leg."""
+    """A found passage, one chunk or several that follow each other, with its rank in each search leg."""
 
     number: int = Field(description="From 1: what `[n]` in an answer refers to")
     text: str
-    score: Rounded = Field(description="How well meaning and words fit, up to 1, rounded; what the first order is by")
+    score: Rounded = Field(description="How well it fits, up to 1, rounded: what this question's first order is by")
     rerank_score: Rounded | None = Field(description="What the final order is by; null where no reranker read it")
     dense_rank: int | None = Field(description="Rank by meaning, from 1; null where that leg did not propose it")
     lexical_rank: int | None = Field(description="Rank by words, from 1; null where that leg did not propose it")
+    duplicates: list[UUID] = Field(
+        description="Other documents, that you may see, which say the same and come after it"
+    )
 
     @classmethod
     def of(cls, ranked: RankedPassage) -> Self:
@@ -118,6 +121,7 @@ class PassageOut(_Place):
             text=passage.text,
             score=candidate.score,
             rerank_score=ranked.rerank_score,
+            duplicates=list(ranked.duplicates),
             **_legs(candidate),
         )
 
@@ -200,7 +204,9 @@ class SearchResponse(_Wire):
 
     request_id: str
     passages: list[PassageOut]
-    confidence: Rounded = Field(description="0 to 1: the best fused score, an absolute number, rounded")
+    confidence: Rounded = Field(
+        description="0 to 1: how well the best passage fits, comparable between questions, rounded"
+    )
     degraded: list[Degradation] = Field(description="What gave way while this was served")
     plan: PlanOut | None = Field(description="How the search by meaning went; null where words alone were searched")
     timings_ms: dict[str, float]

@@ -6,6 +6,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 DETECTABLE = ("en", "de")
 UNKNOWN = "simple"
+LANGUAGES = (*DETECTABLE, UNKNOWN)
 
 # Languages documents are likely to be in. All 140 of the model would take short German for Luxembourgish.
 _LIKELY = (

@@ -14,7 +14,7 @@ from pathspec import GitIgnoreSpec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.domain import Failure, Metadata, SourceFile
-from ingest.languages import DETECTABLE
+from ingest.languages import LANGUAGES
 from ingest.parsing import SUPPORTED_EXTENSIONS
 from retrieval.access import principal
 from retrieval.errors import InputError, InvalidManifest, InvalidPrincipal
@@ -293,8 +293,8 @@ def _yaml(text: str) -> list[ManifestEntry]:
 def _check_entry(entry: ManifestEntry) -> None:
     if Path(entry.path).is_absolute() or os.path.normpath(entry.path).startswith(".."):
         raise ValueError(f"{entry.path}: lies outside the manifest's folder")
-    if entry.language is not None and entry.language not in DETECTABLE:
-        raise ValueError(f"{entry.path}: language {entry.language!r} is not one of {', '.join(sorted(DETECTABLE))}")
+    if entry.language is not None and entry.language not in LANGUAGES:
+        raise ValueError(f"{entry.path}: language {entry.language!r} is not one of {', '.join(LANGUAGES)}")
     try:
         frozenset(map(principal, entry.allow))
         check_metadata(entry.metadata)

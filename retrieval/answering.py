@@ -1,6 +1,7 @@
 """The query path: from a question to passages, and on to a cited answer. Reads from top to bottom.
 
-embed ∥ search by words → search by meaning → fuse → rerank → pack → generate → verify citations
+embed ∥ search by words → search by meaning → fuse → arrange → rerank → join neighbours
+→ pack → generate → verify citations
 
 No connection is held while a model runs, and every read is made as the caller.
 """
@@ -39,10 +40,13 @@ from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
 from retrieval.generation.llm import Begun, Draft, Turn
 from retrieval.models.protocols import Vectors
 from retrieval.reading import standing
+from retrieval.search.arranging import arrange
 from retrieval.search.explaining import explained
 from retrieval.search.explanation import Explanation, Trace
-from retrieval.search.fusion import FusedPassage, fuse
+from retrieval.search.fusion import FusedPassage, confidence, fuse
 from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
+from retrieval.search.neighbours import join_neighbours
+from retrieval.search.phrases import quoted
 from retrieval.search.reranking import numbered, rerank
 from retrieval.search.whereabouts import whereabouts
 from retrieval.timing import Stopwatch
@@ -80,13 +84,15 @@ async def _search(engine: Engine, question: Question) -> Trace:
         "fuse", fuse(engine.store, question.caller, embedding, hits, lexical, engine.settings.search.dense_weight)
     )
     ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
+    joined = await watch.timed("join", join_neighbours(engine.store, question.caller, ranked, question.limit))
     retrieval = Retrieval(
-        passages=numbered(ranked[: question.limit]),
-        confidence=min(fused[0].candidate.score, 1.0) if fused else 0.0,
+        passages=numbered(joined),
+        confidence=confidence(fused, embedding, engine.settings.search.dense_weight),
         degraded=tuple(degraded),
         timings_ms=watch.milliseconds(),
         embedding=embedding,
         plan=dense.plan if dense else None,
+        lexical_plan=lexical.plan,
     )
     engine.telemetry.searched(retrieval, lexical.postings)
     return Trace(retrieval=retrieval, dense=dense, lexical=lexical, fused=tuple(fused), ranked=tuple(ranked))
@@ -260,17 +266,23 @@ async def _embed(engine: Engine, question: Question, degraded: list[Degradation]
 async def _rerank(
     engine: Engine, question: Question, fused: Sequence[FusedPassage], degraded: list[Degradation]
 ) -> Sequence[FusedPassage]:
-    """The reranker's order; the fused one where none is configured, or, declared, where it gave way."""
+    """The reranker's order; the fused one where none is configured, or, declared, where it gave way.
+
+    Either way quotations go first and copies last: what is re-read must not be copies only.
+    """
+    quotations, wanted = quoted(question.text), 2 * question.limit  # neighbours that are joined take one place
     if engine.reranker is None or not fused:
-        return fused
+        return arrange(fused, quotations, wanted)
+    settings = engine.settings.reranker
+    arranged = arrange(fused, quotations, max(wanted, settings.top_n))
     if isinstance(engine.reranker, Missing):
         degraded.append(Degradation.RERANKER_UNAVAILABLE)
-        return fused
+        return arranged
     try:
-        return await rerank(engine.reranker, question.text, fused, engine.settings.reranker)
+        return arrange(await rerank(engine.reranker, question.text, arranged, settings), quotations, wanted)
     except RerankerUnavailable:
         degraded.append(Degradation.RERANKER_UNAVAILABLE)
-        return fused
+        return arranged
 
 
 def check_question(text: str) -> None:

@@ -90,6 +90,27 @@ class DensePlan:
     ef_search: int
 
 
+class LexicalPath(StrEnum):
+    """How chunks were found by words. Stable codes."""
+
+    NO_WORDS = "no_words"
+    """The question holds nothing but stop words: it was searched by meaning alone."""
+    RAREST = "rarest"
+    """Its rarest words were looked up; they brought enough, or there are no others."""
+    VISIBLE = "visible"
+    """They did not, and the caller may see so few chunks that each was read."""
+    WIDER = "wider"
+    """They did not, and more frequent words were looked up as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LexicalPlan:
+    """The path, and how many words the question has, stop words apart."""
+
+    path: LexicalPath
+    words: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """From this offset of the document on, its text stands under these headings."""
@@ -100,9 +121,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A chunk's text and where it stands: what a citation points into. `text` is the stored text's slice.
+    """Where one chunk, or several that follow each other, stand, and their text, the stored text's slice: what a
+    citation points into. `key` is the chunk's, or that of the best one.
 
-    A chunk may reach over small sections and page ends: `heading_path`, `first_page` and `last_page` are those of the
+    It may reach over small sections and page ends: `heading_path`, `first_page` and `last_page` are those of the
     whole; `sections` and `page_starts` (offsets at which further pages begin inside it) place each part of it.
     """
 
@@ -134,19 +156,21 @@ class RankedPassage:
     """A passage at its final place. `number` (from 1) is what `[n]` in an answer refers to.
 
     `rerank_score` is what the order is by where a reranker read the passage; it only compares within one question.
+    `duplicates` are other documents the caller may see that say the same; their passages were moved behind this one.
     """
 
     number: int
     passage: Passage
     candidate: Candidate
     rerank_score: float | None = None
+    duplicates: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
     """What a question found: passages best first, how sure the search is, and what gave way or took time.
 
-    `confidence` in [0, 1] is the best fused score: an absolute number to refuse on (see search/fusion.py).
+    `confidence` in [0, 1] is an absolute number to refuse on: how well the best passage fits (see search/fusion.py).
     """
 
     passages: tuple[RankedPassage, ...]
@@ -157,6 +181,8 @@ class Retrieval:
     """The question's vector, for whoever looks further; None when it was found by words alone."""
     plan: DensePlan | None = None
     """How the search by meaning went; None when there was none."""
+    lexical_plan: LexicalPlan | None = None
+    """How the search by words went."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,12 @@ class SearchSettings(BaseSettings):
     shadow_rate: float = Field(
         0.01, ge=0, le=1, description="Share of searches by index repeated exactly in the background; 0: none"
     )
-    dense_weight: float = Field(0.4, ge=0, le=1, description="Cosine's share in fusion; the rest is BM25's")
+    dense_weight: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Cosine's share in fusion, BM25's is the rest; unset: by what each question brings",
+    )
     refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which nothing is quoted as an answer")
 
 

@@ -99,6 +99,8 @@ class Verdict(StrEnum):
     """Others were better, in the fused order already."""
     CUT_BY_RERANKER = "cut_by_reranker"
     """In the fused order it was within the limit; the reranker put others before it."""
+    SAYS_THE_SAME = "says_the_same"
+    """A passage that was found says the same, and names it among its duplicates."""
     FOUND = "found"
     """It is among the passages."""
 

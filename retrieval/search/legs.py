@@ -1,23 +1,29 @@
 """The two legs. Each proposes chunks the caller may see, best first; each is one short transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from pgvector import HalfVector
 
-from retrieval.access import Caller
+from retrieval.access import Caller, TenantId
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import CallerSession, Store
-from retrieval.domain import ChunkKey, DensePath, DensePlan
+from retrieval.domain import ChunkKey, DensePath, DensePlan, LexicalPath, LexicalPlan
 from retrieval.models.protocols import Vectors
+from retrieval.search.phrases import quoted
 from retrieval.search.planning import OVERFETCH, plan_dense
 from retrieval.search.terms import Lookup, QuestionTerms, question_terms
 from retrieval.settings import SearchSettings
 
 _ANY = tenant_statement("retrieval.search", "lexical_any")
 _ALL = tenant_statement("retrieval.search", "lexical_all")
+_VISIBLE = tenant_statement("retrieval.search", "lexical_visible")
 _EXACT = tenant_statement("retrieval.search", "dense_exact")
 _ANN = tenant_statement("retrieval.search", "dense_ann")
+
+ENOUGH = 20
+"""Chunks found by the rarest words with which the lexical leg is content: the most passages anyone can ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +46,9 @@ class LexicalFindings:
     terms: QuestionTerms
     lookups: tuple[Lookup, ...]
     hits: tuple[Hit, ...]
-
-    @property
-    def postings(self) -> int:
-        """How many entries of the word index the lookups read, by the kept counts."""
-        looked_up = {key for lookup in self.lookups for key in lookup.term_keys}
-        return sum(term.chunk_count for term in self.terms.terms if term.term_key in looked_up)
+    plan: LexicalPlan
+    postings: int
+    """How many chunks were looked at at most, by the kept counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +60,74 @@ class DenseFindings:
 
 
 async def lexical_leg(store: Store, caller: Caller, question: str, settings: SearchSettings) -> LexicalFindings:
-    """BM25 over Postgres lexemes, in every language the tenant's documents are in. Raises `StoreUnavailable`."""
+    """BM25 over Postgres lexemes, in every language the tenant's documents are in, and what may hold its quotations.
+
+    The rarest words are looked up first. Where they bring too little, because most of what holds them is not for the
+    caller or they stand nowhere together, more are: what comes back is empty only where no visible chunk holds any
+    of the question's words. Raises `StoreUnavailable`.
+    """
     async with store.session(caller) as session:
-        terms = await question_terms(session, question)
+        look = _Look(session, caller.tenant, await question_terms(session, question), settings)
+        path, hits = await look.for_words()
+        quoting = await look.for_quotations(question)
+    best = sorted(hits, key=lambda hit: (-hit.score, hit.key))[: settings.candidates]
+    found = {hit.key: hit for hit in (*best, *quoting)}
+    return LexicalFindings(
+        terms=look.terms,
+        lookups=tuple(look.made),
+        hits=tuple(sorted(found.values(), key=lambda hit: (-hit.score, hit.key))),
+        plan=LexicalPlan(path=path, words=look.terms.words),
+        postings=look.postings,
+    )
+
+
+class _Look:
+    """One question's words in the index: what was looked up so far, and how much that was at most."""
+
+    def __init__(
+        self, session: CallerSession, tenant: TenantId, terms: QuestionTerms, settings: SearchSettings
+    ) -> None:
+        self.terms = terms
+        self.made: list[Lookup] = []
+        self.postings = 0
+        self._session = session
+        self._tenant = tenant
+        self._settings = settings
+
+    async def for_words(self) -> tuple[LexicalPath, list[Hit]]:
+        """From the narrowest look to the widest, until one brings enough."""
+        terms = self.terms
+        if not terms.words:
+            return LexicalPath.NO_WORDS, []
+        hits = await self._up(terms.rarest)
+        if len(hits) >= min(ENOUGH, self._settings.candidates) or terms.rarest == terms.every:
+            return LexicalPath.RAREST, hits
+        plan = await plan_dense(self._session, self._tenant, self._settings)
+        if plan.visible_chunks <= self._settings.exact_below:
+            self.postings += plan.visible_chunks
+            return LexicalPath.VISIBLE, await self._hits(_VISIBLE)
+        if terms.wider != terms.rarest:
+            hits = await self._up(terms.wider)
+        return LexicalPath.WIDER, hits or await self._up(terms.every)
+
+    async def for_quotations(self, question: str) -> list[Hit]:
+        """Chunks that hold all words of a quotation: those that hold them in order are among them."""
         hits: list[Hit] = []
-        for lookup in terms.lookups:
-            hits += await session.rows(
-                Hit,
-                _ALL if lookup.all_of_them else _ANY,
-                term_keys=list(lookup.term_keys),
-                question_weights=terms.weights,
-                limit=settings.candidates,
-            )
-    hits.sort(key=lambda hit: (-hit.score, hit.key))
-    return LexicalFindings(terms=terms, lookups=terms.lookups, hits=tuple(hits[: settings.candidates]))
+        for quotation in quoted(question):
+            hits += await self._up((await question_terms(self._session, quotation)).together)
+        return hits
+
+    async def _up(self, lookups: Sequence[Lookup]) -> list[Hit]:
+        hits: list[Hit] = []
+        for lookup in lookups:
+            self.made.append(lookup)
+            self.postings += self.terms.postings(lookup)
+            hits += await self._hits(_ALL if lookup.all_of_them else _ANY, term_keys=list(lookup.term_keys))
+        return hits
+
+    async def _hits(self, statement: TenantStatement, **parameters: object) -> list[Hit]:
+        weights, limit = self.terms.weights, self._settings.candidates
+        return await self._session.rows(Hit, statement, question_weights=weights, limit=limit, **parameters)
 
 
 async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: SearchSettings) -> DenseFindings:

@@ -29,7 +29,13 @@ async def rerank(
 def numbered(found: Sequence[FusedPassage]) -> tuple[RankedPassage, ...]:
     """Passages at their final places, numbered from 1."""
     return tuple(
-        RankedPassage(number=number, passage=each.passage, candidate=each.candidate, rerank_score=each.rerank_score)
+        RankedPassage(
+            number=number,
+            passage=each.passage,
+            candidate=each.candidate,
+            rerank_score=each.rerank_score,
+            duplicates=each.duplicates,
+        )
         for number, each in enumerate(found, start=1)
     )
 

@@ -11,7 +11,7 @@ from pgvector import HalfVector
 
 from retrieval.database.statements import tenant_statement
 from retrieval.database.store import CallerSession, Store
-from retrieval.domain import Question
+from retrieval.domain import LexicalPath, Question
 from retrieval.search.explaining import spelled
 from retrieval.search.explanation import (
     CandidateExplained,
@@ -78,7 +78,7 @@ async def whereabouts(
     candidates = tuple(each for each in trace.candidates() if each.candidate.key.document_id == sought.document_id)
     return DocumentExplained(
         named=named,
-        verdict=_verdict(candidates, question.limit),
+        verdict=_verdict(sought, candidates),
         dense=await _dense(store, sought, settings),
         lexical=await _lexical(store, sought, settings),
         candidates=candidates,
@@ -99,12 +99,15 @@ async def _sought(session: CallerSession, question: Question, trace: Trace, docu
     return _Sought(document_id=document_id, chunks=chunks, question=question, trace=trace, words=words)
 
 
-def _verdict(candidates: Sequence[CandidateExplained], limit: int) -> Verdict:
+def _verdict(sought: _Sought, candidates: Sequence[CandidateExplained]) -> Verdict:
+    passages = sought.trace.retrieval.passages
     if not candidates:
         return Verdict.NOT_PROPOSED
-    if any(found.place <= limit for found in candidates):
+    if any(ranked.passage.key.document_id == sought.document_id for ranked in passages):
         return Verdict.FOUND
-    fused_within = any(found.fused_place <= limit for found in candidates)
+    if any(sought.document_id in ranked.duplicates for ranked in passages):
+        return Verdict.SAYS_THE_SAME
+    fused_within = any(found.fused_place <= sought.question.limit for found in candidates)
     return Verdict.CUT_BY_RERANKER if fused_within else Verdict.CUT_BY_LIMIT
 
 
@@ -142,11 +145,12 @@ def _lexical_reason(sought: _Sought, rank: int | None) -> LegReason:
     lookups = sought.trace.lexical.lookups
     if _rank(sought.trace.lexical.hits, sought.document_id):
         return LegReason.PROPOSED
-    if rank or any(_finds(lookup, chunk) for lookup in lookups for chunk in sought.chunks):
-        return LegReason.BELOW_CANDIDATES
     held = {key for chunk in sought.chunks for key in chunk.term_keys}
     if not held:
         return LegReason.NO_WORD
+    every_one_was_read = sought.trace.lexical.plan.path is LexicalPath.VISIBLE
+    if rank or every_one_was_read or any(_finds(lookup, chunk) for lookup in lookups for chunk in sought.chunks):
+        return LegReason.BELOW_CANDIDATES
     halved = any(lookup.all_of_them and not held.isdisjoint(lookup.term_keys) for lookup in lookups)
     return LegReason.NOT_ALL_WORDS if halved else LegReason.NO_WORD_LOOKED_UP
 

@@ -45,6 +45,27 @@ def test_grants_are_made_for_documents_that_are_there(dsn: str, tmp_path: Path) 
     counted_right(dsn)
 
 
+def test_words_are_read_anew_for_chunks_that_are_there(dsn: str, tmp_path: Path) -> None:
+    """A database from before the parts of codes were words has, after the migration, what ingest makes of its texts."""
+    (tmp_path / "pump.txt").write_text("The pump X-100/B stopped on 2024-05-01, see /etc/pump.yaml.")
+    (tmp_path / "pumpe.txt").write_text("Die Pumpe X-100/B wurde am 2024-05-01 geprüft, und die Dichtung auch.")
+    ingest_folder(dsn, WordEmbedder(), "acme", Request(paths=(tmp_path,), acl=frozenset({"everyone"})))
+    as_ingested = _words(dsn)
+    migrations.downgrade(dsn, "0004-1")
+    assert _words(dsn) != as_ingested
+    counted_right(dsn)
+    migrations.upgrade(dsn)
+    assert _words(dsn) == as_ingested
+    counted_right(dsn)
+
+
+def _words(dsn: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(
+            "SELECT document_id, ordinal, term_keys, weights::text FROM chunk_terms ORDER BY 1, 2"
+        ).fetchall()
+
+
 async def test_older_schema_is_refused(dsn: str) -> None:
     """A schema of another version stops the start and names the command that helps."""
     migrations.downgrade(dsn, "base")

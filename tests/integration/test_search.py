@@ -55,12 +55,12 @@ async def store(server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 
 
 @dataclass(frozen=True)
-class _Uri:
+class Uri:
     document_id: UUID
     uri: str
 
 
-_URIS = TenantStatement(sql.SQL("SELECT document_id, uri FROM documents WHERE tenant_id = %(tenant_id)s"))
+URIS = TenantStatement(sql.SQL("SELECT document_id, uri FROM documents WHERE tenant_id = %(tenant_id)s"))
 
 
 def visible(who: Caller) -> set[str]:
@@ -72,7 +72,7 @@ async def search(store: Store, who: Caller, text: str, limit: int, **options: in
     search_settings = SearchSettings().model_copy(update={"candidates": limit, **options})
     found = await dense_leg(store, who, await WordEmbedder().embed_question(text), search_settings)
     async with store.session(who) as session:
-        rows = await session.rows(_Uri, _URIS)
+        rows = await session.rows(Uri, URIS)
     names = {row.document_id: row.uri for row in rows}
     return [names[hit.document_id] for hit in found.hits]
 
@@ -117,7 +117,7 @@ async def test_no_question_leaks(store: Store, words: list[str], principals: set
     found = set(await search(store, who, " ".join(words), 100))
     findings = await lexical_leg(store, who, " ".join(words), SearchSettings())
     async with store.session(who) as session:
-        names = {row.document_id: row.uri for row in await session.rows(_Uri, _URIS)}
+        names = {row.document_id: row.uri for row in await session.rows(Uri, URIS)}
     found |= {names[hit.document_id] for hit in findings.hits}
     assert found <= visible(who)
 
@@ -135,7 +135,7 @@ async def test_words_weigh_what_bm25_says(store: Store) -> None:
     who = caller("north", [*GROUPS, "group:rare"])
     findings = await lexical_leg(store, who, "pump gauge N7", SearchSettings(candidates=1000))
     async with store.session(who) as session:
-        names = {row.document_id: row.uri for row in await session.rows(_Uri, _URIS)}
+        names = {row.document_id: row.uri for row in await session.rows(Uri, URIS)}
     found = {names[hit.document_id]: hit.score for hit in findings.hits}
     expected = reference_bm25(["pump", "gaug", "n7"])
     assert found.keys() == expected.keys()
