@@ -19,6 +19,7 @@ from retrieval.errors import (
     IndexMismatch,
     InputError,
     InvalidDataset,
+    InvalidFilter,
     InvalidManifest,
     InvalidPrincipal,
     InvalidQuestion,
@@ -44,6 +45,7 @@ STATUS: Mapping[type[PinciteError], int] = {
     InvalidPrincipal: 422,
     InvalidTenant: 422,
     InvalidQuestion: 422,
+    InvalidFilter: 422,
     InvalidManifest: 422,
     InvalidDataset: 422,
     InvalidSettings: 500,  # the operator's mistake, not the caller's

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from api.schemas import SearchRequest, SearchResponse, without_nul
-from retrieval.domain import DensePath
+from retrieval.domain import DensePath, LexicalPath
 from retrieval.search.explanation import CandidateExplained, DocumentExplained, Explanation, LegReason, Verdict
 
 
@@ -44,7 +44,8 @@ class DensePlanOut(_Wire):
     """How the search by meaning was planned."""
 
     path: DensePath
-    visible_chunks: int = Field(description="How many chunks the asker may see; an estimate unless `counted`")
+    visible_chunks: int = Field(description="How many chunks the asker may see, estimated from kept counts")
+    matching_chunks: int = Field(description="How many of them match the filter; an estimate unless `counted`")
     counted: bool
     tenant_chunks: int
     indexed: bool = Field(description="Whether the tenant has a vector index")
@@ -74,6 +75,10 @@ class WordOut(_Wire):
 class LexicalOut(_Wire):
     """How the search by words went."""
 
+    path: LexicalPath = Field(
+        description="`rarest`: the rarest words were looked up, and brought enough; `wider`: more frequent ones too;"
+        " `visible`: each visible chunk was read; `no_words`: the question holds stop words only"
+    )
     words: list[WordOut]
     proposed: int = Field(description="How many candidates it proposed")
     examined: ExaminedOut

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from retrieval.access import Caller
 from retrieval.domain import (
     AnswerFinished,
     Candidate,
@@ -15,11 +16,13 @@ from retrieval.domain import (
     DensePath,
     DensePlan,
     Outcome,
+    Question,
     RankedPassage,
     Retrieval,
     Served,
     Usage,
 )
+from retrieval.filter_json import FilterInput
 from retrieval.readiness import Readiness
 from retrieval.reading import StoredDocument
 from retrieval.upstream.breaker import BreakerState
@@ -57,6 +60,12 @@ class SearchRequest(_Wire):
     question: QuestionText = Field(description="In the asker's own words, 1 to 2000 characters")
     principals: Principals | None = Field(None, description=_SPEAK_FOR, examples=[["user:ada", "group:eng"]])
     limit: int = Field(8, ge=1, le=20, description="Most passages to find")
+    filter: FilterInput | None = Field(None, description="What the passages and their documents must be like")
+
+    def by(self, caller: Caller) -> Question:
+        """The question as this caller's. Raises `InvalidFilter`."""
+        wanted = self.filter.parsed() if self.filter else None
+        return Question(text=self.question, caller=caller, limit=self.limit, filter=wanted)
 
 
 class AnswerRequest(SearchRequest):
@@ -189,14 +198,21 @@ class PlanOut(_Wire):
 
     path: DensePath = Field(
         description="`exact`: every visible chunk was compared; `index`: the vector index was walked;"
-        " `index_completed`: the walk came back short, so every visible chunk was compared after all"
+        " `index_completed`: the walk came back short, so every visible chunk was compared after all;"
+        " `nothing`: no chunk matches the filter"
     )
-    visible_chunks: int = Field(description="How many chunks the asker may see; an estimate unless `counted`")
+    visible_chunks: int = Field(description="How many chunks the asker may see, estimated from kept counts")
+    matching_chunks: int = Field(description="How many of them match the filter; an estimate unless `counted`")
     counted: bool
 
     @classmethod
     def of(cls, plan: DensePlan) -> Self:
-        return cls(path=plan.path, visible_chunks=plan.visible_chunks, counted=plan.counted)
+        return cls(
+            path=plan.path,
+            visible_chunks=plan.visible_chunks,
+            matching_chunks=plan.matching_chunks,
+            counted=plan.counted,
+        )
 
 
 class SearchResponse(_Wire):

@@ -115,7 +115,7 @@ class TenantWriter:
                 updated_at=datetime.now(UTC),
             )
             self._add(document_id, parsed.language, chunks, vectors)
-            self._grant(document_id)
+            self._enlist(document_id)
 
     def describe(self, source: SourceFile) -> bool:
         """New permissions and metadata, the text untouched: seen by the next search. False: it is not there any more.
@@ -125,7 +125,7 @@ class TenantWriter:
         with self._turn():
             found = self._rows(_StoredDocument, _statement("stored_document"), uri=source.uri)
             for before in found:
-                self._withdraw(before.document_id)
+                self._delist(before.document_id)
                 self._run(
                     _statement("describe_document"),
                     document_id=before.document_id,
@@ -133,7 +133,7 @@ class TenantWriter:
                     metadata=Jsonb(dict(source.metadata)),
                     updated_at=datetime.now(UTC),
                 )
-                self._grant(before.document_id)
+                self._enlist(before.document_id)
             return bool(found)
 
     def remove(self, uri: str) -> None:
@@ -155,15 +155,19 @@ class TenantWriter:
         self._count(document_id, language, len(chunks), sign=1)
 
     def _take_away(self, before: _StoredDocument) -> None:
-        self._withdraw(before.document_id)
+        self._delist(before.document_id)
         self._count(before.document_id, before.language, before.chunk_count, sign=-1)
         self._run(_statement("remove_chunks"), document_id=before.document_id)
 
-    def _grant(self, document_id: UUID) -> None:
+    def _enlist(self, document_id: UUID) -> None:
+        """Enters the document where searches look it up by permission and by field, and in their counts."""
         self._run(_statement("put_grants"), document_id=document_id)
         self._run(_statement("count_principals"), document_id=document_id, sign=1)
+        self._run(_statement("put_fields"), document_id=document_id)
+        self._run(_statement("count_fields"), document_id=document_id, sign=1)
 
-    def _withdraw(self, document_id: UUID) -> None:
+    def _delist(self, document_id: UUID) -> None:
+        self._run(_statement("count_fields"), document_id=document_id, sign=-1)
         self._run(_statement("count_principals"), document_id=document_id, sign=-1)
         self._run(_statement("remove_grants"), document_id=document_id)
 
@@ -273,7 +277,8 @@ def tidy(dsn: str) -> None:
     until then the planner shuns the index. Raises `StoreUnavailable`."""
     with _connect(dsn) as connection, store_errors():
         connection.execute(
-            "VACUUM (ANALYZE) documents, chunks, embeddings, chunk_terms, term_statistics, grants, principal_statistics"
+            "VACUUM (ANALYZE) documents, chunks, embeddings, chunk_terms, term_statistics, grants,"
+            " principal_statistics, document_fields, field_statistics"
         )
 
 

@@ -1,6 +1,6 @@
 """The query path: from a question to passages, and on to a cited answer. Reads from top to bottom.
 
-embed ∥ search by words → search by meaning → fuse → arrange → rerank → join neighbours
+check the filter → embed ∥ search by words → search by meaning → fuse → arrange → rerank → join neighbours
 → pack → generate → verify citations
 
 No connection is held while a model runs, and every read is made as the caller.
@@ -43,6 +43,7 @@ from retrieval.reading import standing
 from retrieval.search.arranging import arrange
 from retrieval.search.explaining import explained
 from retrieval.search.explanation import Explanation, Trace
+from retrieval.search.filtering import narrow
 from retrieval.search.fusion import FusedPassage, confidence, fuse
 from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
 from retrieval.search.neighbours import join_neighbours
@@ -60,7 +61,7 @@ MAX_QUESTION_CHARS = 2000
 async def retrieve(engine: Engine, question: Question) -> Retrieval:
     """The passages that answer best among those the caller may see, best first, at most `question.limit`.
 
-    Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `Overloaded`,
+    Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `InvalidFilter`, `Overloaded`,
     `StoreUnavailable` and `IndexMismatch`.
     """
     async with engine.admission.turn(question.caller.tenant):
@@ -70,19 +71,19 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
 async def _search(engine: Engine, question: Question) -> Trace:
     check_question(question.text)
     watch, degraded = Stopwatch(), list[Degradation]()
+    store, caller, settings = engine.store, question.caller, engine.settings.search
+    narrowing = await narrow(store, caller, question.filter)
     embedding, lexical = await asyncio.gather(
         watch.timed("embed", _embed(engine, question, degraded)),
-        watch.timed("lexical", lexical_leg(engine.store, question.caller, question.text, engine.settings.search)),
+        watch.timed("lexical", lexical_leg(store, caller, question.text, settings, narrowing)),
     )
     dense: DenseFindings | None = None
     if embedding is not None:
-        dense = await watch.timed("dense", dense_leg(engine.store, question.caller, embedding, engine.settings.search))
+        dense = await watch.timed("dense", dense_leg(store, caller, embedding, settings, narrowing))
         if engine.shadows is not None:
-            engine.shadows.offer(question.caller, embedding, dense)
+            engine.shadows.offer(caller, embedding, dense, narrowing)
     hits = dense.hits if dense else ()
-    fused = await watch.timed(
-        "fuse", fuse(engine.store, question.caller, embedding, hits, lexical, engine.settings.search.dense_weight)
-    )
+    fused = await watch.timed("fuse", fuse(store, caller, embedding, hits, lexical, settings.dense_weight, narrowing))
     ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
     joined = await watch.timed("join", join_neighbours(engine.store, question.caller, ranked, question.limit))
     retrieval = Retrieval(
@@ -95,7 +96,9 @@ async def _search(engine: Engine, question: Question) -> Trace:
         lexical_plan=lexical.plan,
     )
     engine.telemetry.searched(retrieval, lexical.postings)
-    return Trace(retrieval=retrieval, dense=dense, lexical=lexical, fused=tuple(fused), ranked=tuple(ranked))
+    return Trace(
+        retrieval=retrieval, narrowing=narrowing, dense=dense, lexical=lexical, fused=tuple(fused), ranked=tuple(ranked)
+    )
 
 
 async def explain(

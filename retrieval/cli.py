@@ -13,6 +13,7 @@ from retrieval.database.server import database_dsn
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, TextDelta
 from retrieval.engine import open_engine, prepare_database
 from retrieval.explanation_view import as_json, show
+from retrieval.filter_json import parse_filter
 from retrieval.keys import create_key, list_keys, revoke_key
 from retrieval.search.explanation import Explanation
 from retrieval.settings import Settings
@@ -26,10 +27,14 @@ def ask_command(
     tenant: Annotated[str, typer.Option(help="Whose documents")],
     principals: Annotated[list[str] | None, typer.Option("--as", help="On whose behalf: user:ada, group:eng")] = None,
     limit: Annotated[int, typer.Option(min=1, max=20, help="Passages to find")] = 8,
+    wanted: Annotated[
+        str | None, typer.Option("--filter", metavar="JSON", help='{"field": "metadata.year", "eq": 2025}')
+    ] = None,
 ) -> None:
     """Ask a question; the answer streams to the terminal with its sources."""
     asker = caller(tenant, principals or [])
-    asyncio.run(_ask(Question(text=question, caller=asker, limit=limit)))
+    asked = Question(text=question, caller=asker, limit=limit, filter=parse_filter(wanted) if wanted else None)
+    asyncio.run(_ask(asked))
 
 
 async def _ask(question: Question) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.access import Caller
+from retrieval.filters import Filter
 
 
 class Degradation(StrEnum):
@@ -41,11 +42,12 @@ class ChunkKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A question as asked, by whom, and how many passages are wanted."""
+    """A question as asked, by whom, how many passages are wanted, and what they must be like (None: anything)."""
 
     text: str
     caller: Caller
     limit: int
+    filter: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +75,21 @@ class DensePath(StrEnum):
     """The tenant's vector index was walked."""
     INDEX_COMPLETED = "index_completed"
     """The walk came back short, and every visible chunk was compared after all."""
+    NOTHING = "nothing"
+    """None of the visible chunks matches the filter: nothing was searched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DensePlan:
-    """The path, and what it was chosen on: visible chunks (an estimate unless `counted`) of how many, index or none.
+    """The path, and what it was chosen on: visible chunks (an estimate) of how many, how many of them match the filter
+    (all, without one; an estimate unless `counted`), index or none.
 
     `ef_search` is how wide the index is, or would be, walked.
     """
 
     path: DensePath
     visible_chunks: int
+    matching_chunks: int
     counted: bool
     tenant_chunks: int
     indexed: bool

@@ -5,6 +5,7 @@ PinciteError
 │   ├── InvalidPrincipal
 │   ├── InvalidTenant
 │   ├── InvalidQuestion
+│   ├── InvalidFilter           names the field that is unknown or holds other things
 │   ├── InvalidManifest
 │   ├── InvalidDataset
 │   ├── InvalidSettings
@@ -51,6 +52,10 @@ class InvalidTenant(InputError):
 
 class InvalidQuestion(InputError):
     code = "invalid_question"
+
+
+class InvalidFilter(InputError):
+    code = "invalid_filter"
 
 
 class InvalidManifest(InputError):

@@ -23,9 +23,11 @@ from retrieval.search.explanation import (
 _VERDICTS = {
     Verdict.NOT_FOUND: "there is no such document in this tenant",
     Verdict.NOT_VISIBLE: "it is there, but none of these principals may see it",
+    Verdict.FILTERED: "none of its chunks matches the filter",
     Verdict.NOT_PROPOSED: "neither leg proposed any of its chunks",
     Verdict.CUT_BY_LIMIT: "it was a candidate, but others were better",
     Verdict.CUT_BY_RERANKER: "it stood within the limit until the reranker put others before it",
+    Verdict.SAYS_THE_SAME: "a passage that says the same was found, and names it",
     Verdict.FOUND: "it is among the passages",
 }
 _REASONS = {
@@ -108,13 +110,13 @@ def _dense_line(dense: DenseExplained | None) -> str:
     about = "" if plan.counted else "about "
     width = "" if plan.path is DensePath.EXACT else f", ef_search {plan.ef_search}"
     return (
-        f"by meaning: {plan.path}{width}, {about}{plan.visible_chunks:,} of {plan.tenant_chunks:,} chunks visible;"
+        f"by meaning: {plan.path}{width}, {about}{plan.matching_chunks:,} of {plan.tenant_chunks:,} chunks in question;"
         f" {dense.proposed} proposed, {_read(dense.examined)}"
     )
 
 
 def _lexical_line(lexical: LexicalExplained) -> str:
-    return f"by words: {lexical.proposed} proposed, {_read(lexical.examined)}"
+    return f"by words: {lexical.path}; {lexical.proposed} proposed, {_read(lexical.examined)}"
 
 
 def _read(examined: Examined) -> str:

@@ -49,7 +49,7 @@ async def _running_answer(
     path: Annotated[AnswerPath, Depends(answer_path)],
 ) -> AsyncIterator[RunningAnswer]:
     # A dependency, because its end comes after the last byte, or as soon as the client is gone.
-    question = Question(text=asked.question, caller=caller_of(key, asked.principals), limit=asked.limit)
+    question = asked.by(caller_of(key, asked.principals))
     async with running(path(engine, question)) as started:
         yield started
 

@@ -8,7 +8,6 @@ from api.openapi import problems
 from api.schemas import SearchResponse
 from api.streams import while_connected
 from retrieval.answering import explain, retrieve
-from retrieval.domain import Question
 
 router = APIRouter(tags=["questions"])
 
@@ -22,7 +21,7 @@ async def search(
     With `explain`, how they were found as well, and why a named document was not. That needs a key with the scope
     `explain`; that a document exists which the asker may not see is told to one with the scope `admin` alone.
     """
-    question = Question(text=asked.question, caller=caller_of(key, asked.principals), limit=asked.limit)
+    question = asked.by(caller_of(key, asked.principals))
     request_id = request.state.request_id
     if not asked.explain:
         return SearchResponse.of(await while_connected(request, retrieve(engine, question)), request_id)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 1.0)
 _TOPICS = 500
 _NOISE = 1.0
 _SEED = 20261121
+_IDS = UUID(int=_SEED)
+LOTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,11 @@ class MadeUpTenant:
         """Vectors near topics that the tenant writes about, shape (count, DIMENSIONS)."""
         rng = np.random.default_rng((_SEED, self.rank, 3))
         return _near(_centres()[rng.choice(self.topics, size=count)], rng)
+
+    @cached_property
+    def lots(self) -> NDArray[np.int64]:
+        """Each document's `metadata.lot`, from 0 to below `LOTS`, whatever it is about."""
+        return np.random.default_rng((_SEED, self.rank, 6)).integers(LOTS, size=self.document_count)
 
     def allows(self, group: str) -> NDArray[np.bool_]:
         """For each document, whether this group may see it."""
@@ -92,13 +99,13 @@ def load(connection: Connection[tuple[object, ...]], tenant: MadeUpTenant) -> No
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
-    for statement in (_GRANTS, _PRINCIPALS):
+    for statement in (_GRANTS, _PRINCIPALS, _FIELDS, _FIELD_COUNTS):
         connection.execute(statement, [tenant.tenant])
 
 
 def document_id(tenant: MadeUpTenant, at: int) -> UUID:
     """The id of the tenant's document number `at`."""
-    return UUID(int=tenant.rank << 64 | at)
+    return uuid5(_IDS, f"{tenant.rank}/{at}")
 
 
 def _document_rows(tenant: MadeUpTenant) -> Iterator[tuple[object, ...]]:
@@ -108,9 +115,14 @@ def _document_rows(tenant: MadeUpTenant) -> Iterator[tuple[object, ...]]:
         acl = ["user:nobody", *(group for group, seen in allowed.items() if seen[at])]
         count = min(CHUNKS_PER_DOCUMENT, tenant.chunk_count - at * CHUNKS_PER_DOCUMENT)
         yield (
-            tenant.tenant, document_id(tenant, at), f"made-up/{at}", "", acl, Jsonb({}), "en", "text/plain", "-", [],
+            tenant.tenant, document_id(tenant, at), f"made-up/{at}", "", acl,
+            Jsonb(_metadata(tenant, at)), "en", "text/plain", "-", [],
             b"", 1, count, now,
         )  # fmt: skip
+
+
+def _metadata(tenant: MadeUpTenant, at: int) -> dict[str, object]:
+    return {"lot": int(tenant.lots[at]), "topic": int(tenant.topics[at]), "kind": "report", "reviewed": "2026-01-31"}
 
 
 def _chunk_rows(tenant: MadeUpTenant) -> Iterator[tuple[object, ...]]:
@@ -161,5 +173,17 @@ _GRANTS = (
 _PRINCIPALS = (
     "INSERT INTO principal_statistics (tenant_id, principal, chunk_count) SELECT tenant_id, principal, sum(chunk_count)"
     " FROM grants JOIN documents USING (tenant_id, document_id) WHERE tenant_id = %s GROUP BY tenant_id, principal"
+)
+_FIELDS = (
+    "INSERT INTO document_fields (tenant_id, document_id, fields) SELECT tenant_id, document_id, jsonb_build_object("
+    "'metadata.lot', metadata -> 'lot', 'metadata.topic', metadata -> 'topic', 'metadata.kind', metadata -> 'kind',"
+    " 'metadata.reviewed', metadata -> 'reviewed', 'uri', uri, 'title', title, 'language', language, 'content_type',"
+    " content_type, 'version', version, 'dates', jsonb_build_object('updated_at', 0))"
+    " FROM documents WHERE tenant_id = %s"
+)
+_FIELD_COUNTS = (
+    "INSERT INTO field_statistics (tenant_id, field, kind, document_count)"
+    " SELECT tenant_id, field, 'number', count(*) FROM documents, unnest('{metadata.lot,metadata.topic}'::text[]) field"
+    " WHERE tenant_id = %s GROUP BY tenant_id, field"
 )
 _EMBEDDING_TYPES = ("text", "uuid", "int4", "halfvec")

@@ -36,7 +36,7 @@ async def explained(store: Store, question: Question, trace: Trace, settings: Se
         limit=question.limit,
         candidates=settings.candidates,
         dense=await _dense(store, question, trace, settings),
-        lexical=await _lexical(store, question, trace.lexical, settings),
+        lexical=await _lexical(store, question, trace, settings),
         passages=tuple(found for found in trace.candidates() if found.candidate.key in shown),
     )
 
@@ -50,21 +50,22 @@ async def _dense(store: Store, question: Question, trace: Trace, settings: Searc
     if trace.dense is None or trace.retrieval.embedding is None:
         return None
     plans: list[QueryPlan] = []
-    await dense_leg(store.examining(plans), question.caller, trace.retrieval.embedding, settings)
+    await dense_leg(store.examining(plans), question.caller, trace.retrieval.embedding, settings, trace.narrowing)
     return DenseExplained(
         plan=trace.dense.plan, proposed=len(trace.dense.hits), examined=_examined(plans, "embeddings")
     )
 
 
-async def _lexical(
-    store: Store, question: Question, findings: LexicalFindings, settings: SearchSettings
-) -> LexicalExplained:
+async def _lexical(store: Store, question: Question, trace: Trace, settings: SearchSettings) -> LexicalExplained:
     plans: list[QueryPlan] = []
-    await lexical_leg(store.examining(plans), question.caller, question.text, settings)
+    await lexical_leg(store.examining(plans), question.caller, question.text, settings, trace.narrowing)
     async with store.session(question.caller) as session:
         words = await spelled(session, question.text)
     return LexicalExplained(
-        words=_words(findings, words), proposed=len(findings.hits), examined=_examined(plans, "chunk_terms")
+        path=trace.lexical.plan.path,
+        words=_words(trace.lexical, words),
+        proposed=len(trace.lexical.hits),
+        examined=_examined(plans, "chunk_terms"),
     )
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from retrieval.domain import Candidate, DensePlan, Retrieval
+from retrieval.domain import Candidate, DensePlan, LexicalPath, Retrieval
 from retrieval.search.fusion import FusedPassage
 from retrieval.search.legs import DenseFindings, LexicalFindings
+from retrieval.search.narrowing import Narrowing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class WordExplained:
 class LexicalExplained:
     """How the search by words went. Its rows are chunks that hold the words looked up."""
 
+    path: LexicalPath
     words: tuple[WordExplained, ...]
     proposed: int
     examined: Examined
@@ -66,6 +68,7 @@ class Trace:
     """A search with all it met on its way: `fused` and `ranked` are its candidates before and after the reranker."""
 
     retrieval: Retrieval
+    narrowing: Narrowing
     dense: DenseFindings | None
     lexical: LexicalFindings
     fused: tuple[FusedPassage, ...]
@@ -93,6 +96,8 @@ class Verdict(StrEnum):
     """No such document; to whom no more is told, also: none that the asker may see."""
     NOT_VISIBLE = "not_visible"
     """It is there, and the asker may not see it."""
+    FILTERED = "filtered"
+    """It is there to be seen; none of its chunks matches the question's filter."""
     NOT_PROPOSED = "not_proposed"
     """Neither leg proposed any of its chunks."""
     CUT_BY_LIMIT = "cut_by_limit"

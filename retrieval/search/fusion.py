@@ -19,6 +19,7 @@ from retrieval.database.store import Store
 from retrieval.domain import Candidate, ChunkKey, Passage, Section
 from retrieval.models.protocols import Vectors
 from retrieval.search.legs import Hit, LexicalFindings
+from retrieval.search.narrowing import ANYTHING, Narrowing
 
 _PROPOSED = tenant_statement("retrieval.search", "proposed_passages")
 
@@ -68,11 +69,12 @@ async def fuse(
     dense: Sequence[Hit],
     lexical: LexicalFindings,
     dense_weight: float | None,
+    narrowing: Narrowing = ANYTHING,
 ) -> tuple[FusedPassage, ...]:
     """All proposals scored by both legs, best first, ties by chunk key. Without an embedding, BM25 alone decides.
 
     `dense_weight` is cosine's weight; None: by what stands out in this question.
-    Reads the passages anew, so one that was revoked or deleted since its leg ran is not among them.
+    Reads the passages anew, so one that was revoked, deleted or re-described since its leg ran is not among them.
     Raises `StoreUnavailable`.
     """
     dense_ranks, lexical_ranks = _ranks(dense), _ranks(lexical.hits)
@@ -87,6 +89,7 @@ async def fuse(
             ordinals=[key.ordinal for key in keys],
             embedding=None if embedding is None else HalfVector(embedding),
             question_weights=lexical.terms.weights,
+            **narrowing.parameters,
         )
     cosines, shares = [max(row.cosine, 0.0) for row in rows], [row.bm25 for row in rows]
     weight = weight_of_cosine(cosines, shares) if dense_weight is None else dense_weight

@@ -11,6 +11,7 @@ from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import CallerSession, Store
 from retrieval.domain import ChunkKey, DensePath, DensePlan, LexicalPath, LexicalPlan
 from retrieval.models.protocols import Vectors
+from retrieval.search.narrowing import ANYTHING, Narrowing
 from retrieval.search.phrases import quoted
 from retrieval.search.planning import OVERFETCH, plan_dense
 from retrieval.search.terms import Lookup, QuestionTerms, question_terms
@@ -59,15 +60,17 @@ class DenseFindings:
     plan: DensePlan
 
 
-async def lexical_leg(store: Store, caller: Caller, question: str, settings: SearchSettings) -> LexicalFindings:
+async def lexical_leg(
+    store: Store, caller: Caller, question: str, settings: SearchSettings, narrowing: Narrowing = ANYTHING
+) -> LexicalFindings:
     """BM25 over Postgres lexemes, in every language the tenant's documents are in, and what may hold its quotations.
 
     The rarest words are looked up first. Where they bring too little, because most of what holds them is not for the
-    caller or they stand nowhere together, more are: what comes back is empty only where no visible chunk holds any
-    of the question's words. Raises `StoreUnavailable`.
+    caller or they stand nowhere together, more are: what comes back is empty only where no chunk that is visible and
+    matches holds any of the question's words. Raises `StoreUnavailable`.
     """
     async with store.session(caller) as session:
-        look = _Look(session, caller.tenant, await question_terms(session, question), settings)
+        look = _Look(session, caller.tenant, await question_terms(session, question), settings, narrowing)
         path, hits = await look.for_words()
         quoting = await look.for_quotations(question)
     best = sorted(hits, key=lambda hit: (-hit.score, hit.key))[: settings.candidates]
@@ -85,7 +88,12 @@ class _Look:
     """One question's words in the index: what was looked up so far, and how much that was at most."""
 
     def __init__(
-        self, session: CallerSession, tenant: TenantId, terms: QuestionTerms, settings: SearchSettings
+        self,
+        session: CallerSession,
+        tenant: TenantId,
+        terms: QuestionTerms,
+        settings: SearchSettings,
+        narrowing: Narrowing,
     ) -> None:
         self.terms = terms
         self.made: list[Lookup] = []
@@ -93,6 +101,7 @@ class _Look:
         self._session = session
         self._tenant = tenant
         self._settings = settings
+        self._narrowing = narrowing
 
     async def for_words(self) -> tuple[LexicalPath, list[Hit]]:
         """From the narrowest look to the widest, until one brings enough."""
@@ -126,34 +135,61 @@ class _Look:
         return hits
 
     async def _hits(self, statement: TenantStatement, **parameters: object) -> list[Hit]:
-        weights, limit = self.terms.weights, self._settings.candidates
-        return await self._session.rows(Hit, statement, question_weights=weights, limit=limit, **parameters)
+        return await self._session.rows(
+            Hit,
+            statement,
+            question_weights=self.terms.weights,
+            limit=self._settings.candidates,
+            **self._narrowing.parameters,
+            **parameters,
+        )
 
 
-async def dense_leg(store: Store, caller: Caller, embedding: Vectors, settings: SearchSettings) -> DenseFindings:
-    """The nearest visible chunks, by the path that `plan_dense()` chose.
+async def dense_leg(
+    store: Store, caller: Caller, embedding: Vectors, settings: SearchSettings, narrowing: Narrowing = ANYTHING
+) -> DenseFindings:
+    """The nearest visible chunks that match, by the path that `plan_dense()` chose.
 
-    Never fewer than min(candidates, visible) rows: a walk that comes back short is done again exactly.
+    Never fewer than min(candidates, visible and matching) rows: a walk that comes back short is done again exactly.
     Raises `StoreUnavailable`.
     """
     limit = settings.candidates
     async with store.session(caller) as session:
-        plan = await plan_dense(session, caller.tenant, settings)
+        plan = await plan_dense(session, caller.tenant, settings, narrowing)
+        if plan.path is DensePath.NOTHING:
+            return DenseFindings(hits=(), plan=plan)
         if plan.path is DensePath.INDEX:
-            hits = await _walk(session, embedding, limit, plan)
+            hits = await _walk(session, embedding, limit, plan, narrowing)
             if len(hits) >= limit:
                 return DenseFindings(hits=tuple(hits), plan=plan)
             plan = replace(plan, path=DensePath.INDEX_COMPLETED)
-        return DenseFindings(hits=tuple(await _nearest(session, _EXACT, embedding, limit)), plan=plan)
+        hits = await _nearest(session, _EXACT, embedding, narrowing, limit=limit)
+        if narrowing.narrows:
+            plan = _counting(plan, len(hits), limit)
+        return DenseFindings(hits=tuple(hits), plan=plan)
 
 
-async def nearest_exactly(store: Store, caller: Caller, embedding: Vectors, limit: int) -> tuple[Hit, ...]:
-    """The nearest of all visible chunks, each compared: what `dense_leg()` should find. Raises `StoreUnavailable`."""
+async def nearest_exactly(
+    store: Store, caller: Caller, embedding: Vectors, limit: int, narrowing: Narrowing = ANYTHING
+) -> tuple[Hit, ...]:
+    """The nearest of all visible chunks that match, each compared: what `dense_leg()` should find.
+
+    Raises `StoreUnavailable`.
+    """
     async with store.session(caller) as session:
-        return tuple(await _nearest(session, _EXACT, embedding, limit))
+        return tuple(await _nearest(session, _EXACT, embedding, narrowing, limit=limit))
 
 
-async def _walk(session: CallerSession, embedding: Vectors, limit: int, plan: DensePlan) -> list[Hit]:
+def _counting(plan: DensePlan, found: int, limit: int) -> DensePlan:
+    """What an exact search found is all that matches, or, where it is as much as was wanted, the least that does."""
+    if found < limit:
+        return replace(plan, matching_chunks=found, counted=True)
+    return replace(plan, matching_chunks=max(found, plan.matching_chunks))
+
+
+async def _walk(
+    session: CallerSession, embedding: Vectors, limit: int, plan: DensePlan, narrowing: Narrowing
+) -> list[Hit]:
     await session.set_local(
         hnsw__iterative_scan="relaxed_order",
         hnsw__ef_search=plan.ef_search,
@@ -161,11 +197,11 @@ async def _walk(session: CallerSession, embedding: Vectors, limit: int, plan: De
         hnsw__max_scan_tuples=100_000,
         hnsw__scan_mem_multiplier=16,
     )
-    return await _nearest(session, _ANN, embedding, limit, walk_limit=OVERFETCH * limit)
+    return await _nearest(session, _ANN, embedding, narrowing, limit=limit, walk_limit=OVERFETCH * limit)
 
 
 async def _nearest(
-    session: CallerSession, statement: TenantStatement, embedding: Vectors, limit: int, **more: int
+    session: CallerSession, statement: TenantStatement, embedding: Vectors, narrowing: Narrowing, **limits: int
 ) -> list[Hit]:
     sized = statement.sized(len(embedding))
-    return await session.rows(Hit, sized, embedding=HalfVector(embedding), limit=limit, **more)
+    return await session.rows(Hit, sized, embedding=HalfVector(embedding), **narrowing.parameters, **limits)

@@ -17,6 +17,7 @@ from retrieval.domain import DensePath
 from retrieval.errors import StoreUnavailable
 from retrieval.models.protocols import Vectors
 from retrieval.search.legs import DenseFindings, Hit, nearest_exactly
+from retrieval.search.narrowing import Narrowing
 from retrieval.settings import Settings
 from retrieval.telemetry import Telemetry
 
@@ -36,6 +37,7 @@ class _Drawn:
 
     caller: Caller
     embedding: Vectors
+    narrowing: Narrowing
     path: DensePath
     hits: tuple[Hit, ...]
 
@@ -49,11 +51,12 @@ class ShadowSearches:
         self._telemetry = telemetry
         self._waiting: asyncio.Queue[_Drawn] = asyncio.Queue(_MOST_WAITING)
 
-    def offer(self, caller: Caller, embedding: Vectors, found: DenseFindings) -> None:
+    def offer(self, caller: Caller, embedding: Vectors, found: DenseFindings, narrowing: Narrowing) -> None:
         """Draws lots whether this search is done again, if its result came from an index. Never waits or raises."""
         if found.plan.path is not DensePath.INDEX or random.random() >= self._rate:  # noqa: S311 - a sample, no secret
             return
-        drawn = _Drawn(caller=caller, embedding=embedding, path=found.plan.path, hits=found.hits[:RECALL_AT])
+        hits = found.hits[:RECALL_AT]
+        drawn = _Drawn(caller=caller, embedding=embedding, narrowing=narrowing, path=found.plan.path, hits=hits)
         try:
             self._waiting.put_nowait(drawn)
         except asyncio.QueueFull:
@@ -64,7 +67,7 @@ class ShadowSearches:
         while True:
             drawn = await self._waiting.get()
             try:
-                exact = await nearest_exactly(self._store, drawn.caller, drawn.embedding, len(drawn.hits))
+                exact = await self._exactly(drawn)
                 self._telemetry.shadow_compared(drawn.path, recall(drawn.hits, exact))
             except StoreUnavailable:
                 self._telemetry.shadow_failed()
@@ -73,6 +76,9 @@ class ShadowSearches:
                 self._telemetry.shadow_failed()
             finally:
                 self._waiting.task_done()
+
+    async def _exactly(self, drawn: _Drawn) -> tuple[Hit, ...]:
+        return await nearest_exactly(self._store, drawn.caller, drawn.embedding, len(drawn.hits), drawn.narrowing)
 
 
 def recall(found: Sequence[Hit], exact: Sequence[Hit]) -> float:

@@ -71,10 +71,10 @@ async def whereabouts(
         found = await session.rows(_Named, _NAMED, named=named, document_id=_id(named), any_document=any_document)
         if not found or not found[0].visible:
             return DocumentExplained(named=named, verdict=Verdict.NOT_VISIBLE if found else Verdict.NOT_FOUND)
-        # One that the question's filter leaves out would be told here, before any rank.
         sought = await _sought(session, question, trace, found[0].document_id)
     if not sought.chunks:
-        return DocumentExplained(named=named, verdict=Verdict.NOT_PROPOSED)
+        verdict = Verdict.FILTERED if trace.narrowing.narrows else Verdict.NOT_PROPOSED
+        return DocumentExplained(named=named, verdict=verdict)
     candidates = tuple(each for each in trace.candidates() if each.candidate.key.document_id == sought.document_id)
     return DocumentExplained(
         named=named,
@@ -94,6 +94,7 @@ async def _sought(session: CallerSession, question: Question, trace: Trace, docu
         embedding=None if embedding is None else HalfVector(embedding),
         question_weights=terms.weights,
         term_keys=[term.term_key for term in terms.terms],
+        **trace.narrowing.parameters,
     )
     words = await spelled(session, question.text)
     return _Sought(document_id=document_id, chunks=chunks, question=question, trace=trace, words=words)
@@ -117,7 +118,7 @@ async def _dense(store: Store, sought: _Sought, settings: SearchSettings) -> Leg
         return None
     ranking = findings.hits
     if findings.plan.visible_chunks <= CHUNKS_COMPARED:
-        ranking = await nearest_exactly(store, sought.question.caller, embedding, RANKS_TOLD)
+        ranking = await nearest_exactly(store, sought.question.caller, embedding, RANKS_TOLD, sought.trace.narrowing)
     best = max(sought.chunks, key=lambda chunk: (chunk.cosine, -chunk.ordinal))
     rank = _rank(ranking, sought.document_id)
     reason = LegReason.BELOW_CANDIDATES
@@ -130,7 +131,9 @@ async def _dense(store: Store, sought: _Sought, settings: SearchSettings) -> Leg
 
 async def _lexical(store: Store, sought: _Sought, settings: SearchSettings) -> LegStanding:
     wide = settings.model_copy(update={"candidates": RANKS_TOLD})
-    ranking = (await lexical_leg(store, sought.question.caller, sought.question.text, wide)).hits
+    ranking = (
+        await lexical_leg(store, sought.question.caller, sought.question.text, wide, sought.trace.narrowing)
+    ).hits
     rank = _rank(ranking, sought.document_id)
     best = max(sought.chunks, key=lambda chunk: (chunk.bm25, -chunk.ordinal))
     if rank is not None:  # its best candidate, which may not be its best chunk

@@ -36,6 +36,7 @@ def test_the_table_lists_nothing_else() -> None:
         ("invalid_principal", 422),
         ("invalid_tenant", 422),
         ("invalid_question", 422),
+        ("invalid_filter", 422),
         ("invalid_manifest", 422),
         ("invalid_dataset", 422),
         ("unreadable_document", 422),

@@ -1,6 +1,7 @@
 """The ingest path on a real Postgres: what a run leaves behind, whatever happened to the one before."""
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from retrieval.answering import retrieve
 from retrieval.domain import Question
 from retrieval.engine import Engine, open_engine
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, InvalidManifest
+from retrieval.filters import MAX_KEY_CHARS, read_date
 from retrieval.settings import Settings
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import WordEmbedder
@@ -48,6 +50,7 @@ def everything(dsn: str) -> list[object]:
                 "SELECT * FROM language_statistics WHERE chunk_count <> 0 ORDER BY 1, 2",
                 "SELECT * FROM grants ORDER BY 1, 2, 3",
                 "SELECT * FROM principal_statistics WHERE chunk_count <> 0 ORDER BY 1, 2",
+                "SELECT * FROM field_statistics WHERE document_count <> 0 ORDER BY 1, 2, 3",
             )
         ]
 
@@ -77,7 +80,9 @@ def test_a_changed_document_is_replaced_whole(dsn: str, folder: Path, words: Wor
     updated = everything(dsn)
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT version FROM documents WHERE uri = 'docs/pump.md'").fetchone() == (2,)
-        connection.execute("TRUNCATE documents, term_statistics, language_statistics, principal_statistics CASCADE")
+        connection.execute(
+            "TRUNCATE documents, term_statistics, language_statistics, principal_statistics, field_statistics CASCADE"
+        )
     ingest_folder(dsn, words, "acme", Request(paths=(folder,), acl=EVERYONE))
     assert everything(dsn) == updated
 
@@ -150,6 +155,34 @@ def counted_right(dsn: str) -> None:
             ).fetchall()
         )
 
+        written = connection.execute("SELECT tenant_id, metadata FROM documents").fetchall()
+        fields = Counter(
+            (tenant, f"metadata.{key}", kind)
+            for tenant, metadata in written
+            for key, value in metadata.items()
+            if len(key) <= MAX_KEY_CHARS
+            for kind in kinds(value)
+        )
+        kept_fields = connection.execute(
+            "SELECT tenant_id, field, kind, document_count FROM field_statistics WHERE document_count <> 0"
+        ).fetchall()
+        assert {(tenant, field, kind): count for tenant, field, kind, count in kept_fields} == fields
+        wrong = connection.execute(
+            "SELECT uri FROM documents LEFT JOIN document_fields USING (tenant_id, document_id) WHERE fields IS NULL"
+            " OR (fields ->> 'version')::integer <> version OR fields ->> 'uri' <> uri"
+            " OR (fields -> 'dates' ->> 'updated_at')::bigint <> extract(epoch FROM updated_at) * 1000000"
+            " OR EXISTS (SELECT FROM jsonb_each(metadata)"
+            "            WHERE length(key) <= 200 AND fields -> ('metadata.' || key) IS DISTINCT FROM value)"
+        ).fetchall()
+        assert wrong == []
+
+
+def kinds(value: object) -> set[str]:
+    """What a value of metadata can be compared as."""
+    if isinstance(value, str):
+        return {"text", "date"} if read_date(value) else {"text"}
+    return {"boolean" if isinstance(value, bool) else "number"}
+
 
 def test_dry_run_changes_nothing(dsn: str, folder: Path, words: WordEmbedder) -> None:
     """A dry run reports what would be done and writes nothing, not even the tenant or the model's claim."""
@@ -214,7 +247,9 @@ def test_two_runs_at_once_double_nothing(dsn: str, folder: Path) -> None:
     both = everything(dsn)
     counted_right(dsn)
     with psycopg.connect(dsn) as connection:
-        connection.execute("TRUNCATE documents, term_statistics, language_statistics, principal_statistics CASCADE")
+        connection.execute(
+            "TRUNCATE documents, term_statistics, language_statistics, principal_statistics, field_statistics CASCADE"
+        )
     ingest_folder(dsn, WordEmbedder(), "acme", request)
     assert everything(dsn) == both
 

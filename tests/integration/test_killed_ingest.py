@@ -21,7 +21,9 @@ from pathlib import Path
 from ingest.sources import Request
 from tests.conftest import ingest_folder
 from tests.fakes import WordEmbedder
-ingest_folder(sys.argv[1], WordEmbedder(), "acme", Request(paths=(Path(sys.argv[2]),), acl=frozenset({"everyone"})))
+folder, everyone = Path(sys.argv[2]), frozenset({"everyone"})
+request = Request(paths=(folder,), acl=everyone, metadata={"due": "2026-01-31", "site": "Halden", "final": True})
+ingest_folder(sys.argv[1], WordEmbedder(), "acme", request)
 """
 KILLS = 20
 

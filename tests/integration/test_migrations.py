@@ -32,13 +32,15 @@ def test_up_down_up(dsn: str) -> None:
     assert tables(dsn) == first
 
 
-def test_grants_are_made_for_documents_that_are_there(dsn: str, tmp_path: Path) -> None:
-    """A database from before grants gets them, and their counts, with the migration."""
+def test_what_searches_look_up_is_made_for_documents_that_are_there(dsn: str, tmp_path: Path) -> None:
+    """A database from before grants and fields gets them, and their counts, with the migrations."""
     for principal in ("group:eng", "everyone"):
         folder = tmp_path / principal.partition(":")[0]
         folder.mkdir()
         (folder / "pump.txt").write_text("The red pump needs oil every week.")
-        ingest_folder(dsn, WordEmbedder(), "acme", Request(paths=(folder,), acl=frozenset({principal, "user:ada"})))
+        acl = frozenset({principal, "user:ada"})
+        metadata = {"who": principal, "reviewed": "2026-01-31", "pages": 3, "final": True, "long" * 60: "left out"}
+        ingest_folder(dsn, WordEmbedder(), "acme", Request(paths=(folder,), acl=acl, metadata=metadata))
     migrations.downgrade(dsn, "0001")
     assert "grants" not in tables(dsn)
     migrations.upgrade(dsn)

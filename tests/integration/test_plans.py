@@ -1,5 +1,6 @@
 """The plans that the searches rest on, as the app's role, on enough rows for the planner to care."""
 
+import re
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -14,10 +15,14 @@ from retrieval.database.plans import QueryPlan
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import Store, open_store
 from retrieval.engine import IndexProfile
+from retrieval.filters import AllOf, OneOf, Within
 from retrieval.search.legs import Hit
+from retrieval.search.narrowing import ANYTHING, Narrowing, compiled
 from retrieval.search.planning import vector_index_name
 from tests.conftest import new_database, on_database
 
+LOT = compiled(Within(field="metadata.lot", lt=500))
+LOT_AND_PAGE = compiled(AllOf(parts=(Within(field="metadata.lot", lt=500), OneOf(field="page", values=(1,)))))
 BIG = caller("big", ["group:a"])
 FILL = """
     INSERT INTO tenants (tenant_id) VALUES ('big'), ('small');
@@ -27,6 +32,8 @@ FILL = """
            ARRAY[CASE WHEN n % 2 = 0 THEN 'group:a' ELSE 'group:b' END], '{}', 'en', 'text/plain', 'x',
            '{}', '', 1, 10, now()
     FROM generate_series(1, 1500) AS n;
+    INSERT INTO document_fields (tenant_id, document_id, fields)
+    SELECT tenant_id, document_id, jsonb_build_object('metadata.lot', (random() * 1000)::integer) FROM documents;
     INSERT INTO chunks (tenant_id, document_id, ordinal, heading_path, sections, context, text, char_start, char_end,
                         page_starts, token_count)
     SELECT tenant_id, document_id, n, '{}', '[]', '', 'x', 0, 1, '{}', 1
@@ -67,6 +74,7 @@ async def store(server: str) -> AsyncIterator[Store]:
 async def plan(store: Store, statement: TenantStatement, **parameters: object) -> str:
     """The plan after the statement has run often enough on one connection to be prepared."""
     explained = TenantStatement(sql.Composed([sql.SQL("EXPLAIN "), statement.query]))
+    parameters = ANYTHING.parameters | parameters
     lines: list[str] = []
     for _ in range(16):
         async with store.session(BIG) as session:
@@ -88,7 +96,8 @@ async def test_words_are_found_by_their_index(store: Store, mode: str) -> None:
     assert "Index Scan on chunk_terms_term_keys" in found
 
 
-async def test_neighbours_are_found_by_their_index(store: Store) -> None:
+@pytest.mark.parametrize("narrowing", [ANYTHING, LOT, LOT_AND_PAGE])
+async def test_neighbours_are_found_by_their_index(store: Store, narrowing: Narrowing) -> None:
     """The walk uses the HNSW index, also after a dozen runs, when Postgres would think of a generic plan."""
     question = np.ones(8, dtype=np.float32)
     found = await plan(
@@ -97,6 +106,7 @@ async def test_neighbours_are_found_by_their_index(store: Store) -> None:
         embedding=HalfVector(question),
         limit=10,
         walk_limit=200,
+        **narrowing.parameters,
     )
     assert vector_index_name(BIG.tenant) in found
 
@@ -126,3 +136,19 @@ async def test_what_a_walk_brings_is_all_sorted_again(store: Store) -> None:
     )
     assert vector_index_name(BIG.tenant) in found
     assert "Incremental Sort" not in found
+
+
+@pytest.mark.parametrize("name", ["dense_ann", "dense_exact", "lexical_any", "lexical_all"])
+async def test_without_a_filter_nothing_is_read_for_one(store: Store, name: str) -> None:
+    """The fields of documents, and where chunks stand, are read by filtered searches only."""
+    statement = tenant_statement("retrieval.search", name)
+    question = {"embedding": HalfVector(np.ones(8, dtype=np.float32)), "walk_limit": 200}
+    words = {"term_keys": [17, 18], "question_weights": "{1:1}/1000000000"}
+    for narrowing, read in (
+        (ANYTHING, set()),
+        (LOT, {"document_fields"}),
+        (LOT_AND_PAGE, {"document_fields", "chunks"}),
+    ):
+        sized = statement.sized(8) if name.startswith("dense") else statement
+        found = await plan(store, sized, **question, **words, limit=10, **narrowing.parameters)
+        assert set(re.findall(r" on (document_fields|chunks) ", found)) == read

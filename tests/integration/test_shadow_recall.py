@@ -20,6 +20,7 @@ from retrieval.domain import DensePath, Question
 from retrieval.engine import Engine, IndexProfile, open_engine
 from retrieval.search import planning, shadowing
 from retrieval.search.legs import Hit, dense_leg
+from retrieval.search.narrowing import ANYTHING
 from retrieval.search.planning import vector_index_name
 from retrieval.search.shadowing import ShadowSearches, recall
 from retrieval.telemetry import Telemetry
@@ -213,7 +214,7 @@ async def test_too_many_at_once_are_dropped(serving: Serving) -> None:
         found = await dense_leg(engine.store, ADA, np.ones(64, dtype=np.float32), engine.settings.search)
         idle = ShadowSearches(engine.store, 1.0, telemetry)
         for _ in range(5):
-            idle.offer(ADA, np.ones(64, dtype=np.float32), found)
+            idle.offer(ADA, np.ones(64, dtype=np.float32), found, ANYTHING)
     assert (found.plan.path, told(telemetry, "searches_total", outcome="dropped")) == (DensePath.INDEX, 1)
 
 

@@ -1,4 +1,5 @@
--- Every visible chunk compared with the question, reached through the caller's grants; the document's own list decides.
+-- Every visible chunk that matches compared with the question, reached through the caller's grants; the document's own
+-- list decides.
 -- Sorted by the similarity, which no index serves: always exact.
 SELECT embeddings.document_id,
        embeddings.ordinal,
@@ -10,6 +11,18 @@ FROM (
 ) AS granted
 JOIN documents ON documents.tenant_id = %(tenant_id)s AND documents.document_id = granted.document_id
 JOIN embeddings ON embeddings.tenant_id = %(tenant_id)s AND embeddings.document_id = granted.document_id
+LEFT JOIN document_fields AS described
+       ON described.tenant_id = documents.tenant_id AND described.document_id = documents.document_id
+LEFT JOIN chunks ON chunks.tenant_id = %(tenant_id)s AND chunks.document_id = embeddings.document_id
+                AND chunks.ordinal = embeddings.ordinal
 WHERE documents.acl && %(principals)s::text[]
+  AND (%(document_filter)s::jsonpath IS NULL
+       OR jsonb_path_match(described.fields, %(document_filter)s::jsonpath, %(filter_values)s::jsonb, true))
+  AND (%(chunk_filter)s::jsonpath IS NULL
+       OR jsonb_path_match(
+           described.fields
+           || pincite_place(chunks.first_page, chunks.last_page, chunks.heading_path, chunks.sections),
+           %(chunk_filter)s::jsonpath, %(filter_values)s::jsonb, true
+       ))
 ORDER BY score DESC, embeddings.document_id, embeddings.ordinal
 LIMIT %(limit)s

@@ -1,4 +1,4 @@
--- A visible document's chunks with both legs' exact scores, and which of the question's words each of them holds.
+-- A visible document's chunks that match, with both legs' exact scores, and which of the question's words each of them holds.
 SELECT embeddings.ordinal,
        coalesce(-(embeddings.embedding <#> %(embedding)s::halfvec), 0) AS cosine,
        -(terms.weights <#> %(question_weights)s::sparsevec) AS bm25,
@@ -11,7 +11,19 @@ FROM documents
 JOIN embeddings ON embeddings.tenant_id = %(tenant_id)s AND embeddings.document_id = documents.document_id
 JOIN chunk_terms AS terms ON terms.tenant_id = %(tenant_id)s AND terms.document_id = documents.document_id
                          AND terms.ordinal = embeddings.ordinal
+LEFT JOIN document_fields AS described
+       ON described.tenant_id = documents.tenant_id AND described.document_id = documents.document_id
+LEFT JOIN chunks ON chunks.tenant_id = %(tenant_id)s AND chunks.document_id = documents.document_id
+                AND chunks.ordinal = embeddings.ordinal
 WHERE documents.tenant_id = %(tenant_id)s
   AND documents.document_id = %(document_id)s
   AND documents.acl && %(principals)s::text[]
+  AND (%(document_filter)s::jsonpath IS NULL
+       OR jsonb_path_match(described.fields, %(document_filter)s::jsonpath, %(filter_values)s::jsonb, true))
+  AND (%(chunk_filter)s::jsonpath IS NULL
+       OR jsonb_path_match(
+           described.fields
+           || pincite_place(chunks.first_page, chunks.last_page, chunks.heading_path, chunks.sections),
+           %(chunk_filter)s::jsonpath, %(filter_values)s::jsonb, true
+       ))
 ORDER BY embeddings.ordinal

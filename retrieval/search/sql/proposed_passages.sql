@@ -1,4 +1,4 @@
--- The proposed chunks the caller may see at this moment, with both legs' exact scores and their text.
+-- The proposed chunks the caller may see, and that match, at this moment, with both legs' exact scores and their text.
 SELECT chunks.document_id,
        chunks.ordinal,
        documents.uri,
@@ -23,4 +23,14 @@ JOIN embeddings ON embeddings.tenant_id = %(tenant_id)s AND embeddings.document_
                AND embeddings.ordinal = proposed.ordinal
 JOIN chunk_terms AS terms ON terms.tenant_id = %(tenant_id)s AND terms.document_id = proposed.document_id
                          AND terms.ordinal = proposed.ordinal
+LEFT JOIN document_fields AS described
+       ON described.tenant_id = documents.tenant_id AND described.document_id = documents.document_id
 WHERE documents.acl && %(principals)s::text[]
+  AND (%(document_filter)s::jsonpath IS NULL
+       OR jsonb_path_match(described.fields, %(document_filter)s::jsonpath, %(filter_values)s::jsonb, true))
+  AND (%(chunk_filter)s::jsonpath IS NULL
+       OR jsonb_path_match(
+           described.fields
+           || pincite_place(chunks.first_page, chunks.last_page, chunks.heading_path, chunks.sections),
+           %(chunk_filter)s::jsonpath, %(filter_values)s::jsonb, true
+       ))
