@@ -13,7 +13,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: help demo test lint format eval faults bench-search clean
+.PHONY: help demo test lint format eval faults bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
+	bench-rivals clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -44,8 +45,32 @@ eval: $(VENV)/.installed ## Ask the golden questions and compare with the baseli
 faults: $(VENV)/.installed-dev ## Break every model server in every way we know, and show what becomes of the answer
 	@$(BIN)/python -m tests.faults.matrix
 
-bench-search: $(VENV)/.installed ## Measure the search by meaning against its alternatives, 300,000 chunks (about 15 minutes)
-	$(BIN)/python -m evals.benchmarks.search_grid --data-dir .pincite/bench $(ARGS)
+bench-search: $(VENV)/.installed ## Measure the search by meaning against its alternatives, 300,000 chunks (about 20 minutes)
+	$(BIN)/python -m evals.benchmarks.search_grid --data-dir .pincite/bench/300000 $(ARGS)
+
+bench-growth: $(VENV)/.installed ## Measure the same search at 100,000, 300,000 and a million chunks (about an hour)
+	$(BIN)/python -m evals.benchmarks.growth --data-dir .pincite/bench $(ARGS)
+
+bench-lexical: $(VENV)/.installed ## Measure the search by words against exact BM25 and ts_rank_cd, 300,000 chunks (about 15 minutes)
+	$(BIN)/python -m evals.benchmarks.lexical --data-dir .pincite/bench/lexical $(ARGS)
+
+bench-prepared: $(VENV)/.installed ## Measure a search against its own statements, prepared
+	$(BIN)/python -m evals.benchmarks.prepared --data-dir .pincite/bench/prepared $(ARGS)
+
+bench-writing: $(VENV)/.installed ## Measure writing against raw COPY BINARY
+	$(BIN)/python -m evals.benchmarks.writing --data-dir .pincite/bench/writing $(ARGS)
+
+bench-revocation: $(VENV)/.installed ## Measure what it costs to take a group's permission on 1,000 chunks away
+	$(BIN)/python -m evals.benchmarks.revocation --data-dir .pincite/bench/revocation $(ARGS)
+
+bench-rivals: $(VENV)/.installed .pincite/bench/rivals-venv/.installed ## Measure other stores on pgvector on the same data (about 20 minutes)
+	$(BIN)/python -m evals.benchmarks.rivals --data-dir .pincite/bench/rivals --python .pincite/bench/rivals-venv/bin/python $(ARGS)
+
+# Apart from ours: they want an older pgvector.
+.pincite/bench/rivals-venv/.installed: evals/benchmarks/rivals.txt | $(VENV)/.python
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq --requirement $<
+	@touch $@
 
 clean: ## Remove what was installed and cached; data in .pincite stays
 	rm -rf $(VENV) .models .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -2,7 +2,7 @@
 
 select → revoke → read → skip if unchanged → parse → cut → embed → store → describe → prune → index
 
-One transaction per document: killed at any moment, a run loses and doubles nothing, and the next one carries on.
+A few documents per transaction: killed at any moment, a run loses and doubles nothing, and the next one carries on.
 """
 
 import time
@@ -18,6 +18,7 @@ from ingest.domain import Chunk, Failure, IngestReport, SourceFile
 from ingest.examining import Parsed, Unchanged, examine
 from ingest.sources import Selection
 from ingest.store import (
+    EmbeddedDocument,
     KnownDocument,
     TenantWriter,
     add_tenant,
@@ -30,7 +31,7 @@ from ingest.store import (
 from retrieval.access import NOBODY, TenantId
 from retrieval.engine import IndexProfile
 from retrieval.errors import StoreUnavailable, UnreadableDocument
-from retrieval.models.protocols import Embedder, Vectors
+from retrieval.models.protocols import Embedder
 from retrieval.settings import IngestSettings
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +41,9 @@ PARSING_AND_CUTTING = 1
 _LOAD = 1000
 """A run that stored so many chunks leaves the planner's statistics behind."""
 _BATCH_CHUNKS = 256
-"""Chunks embedded together: enough to sort by length, few enough to hold."""
+"""Chunks embedded and stored together: enough to sort by length, few enough to hold."""
+_TOGETHER = 500
+"""Documents whose permissions are taken away in one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +64,6 @@ class Run:
 class _CutDocument:
     parsed: Parsed
     chunks: tuple[Chunk, ...]
-
-
-_Embedded = tuple[_CutDocument, Vectors | None]
 
 
 @dataclass(slots=True)
@@ -136,16 +136,22 @@ def _revoke(
     Nobody is let in here: who may see the new text was not meant to see the old one. A document that another run
     removed meanwhile counts as new.
     """
+    narrowed: list[SourceFile] = []
     for source in sources:
         before = known.get(source.uri)
         if before is None or source.acl >= frozenset(before.acl):
             continue
         kept = source.acl & frozenset(before.acl) or frozenset({NOBODY})
-        narrowed = replace(source, acl=kept, metadata=before.metadata)
-        if not run.dry_run and not writer.describe(narrowed):
-            del known[source.uri]
-        elif before.described_as(replace(source, acl=frozenset(before.acl))) and kept == source.acl:
+        narrowed.append(replace(source, acl=kept, metadata=before.metadata))
+        if before.described_as(replace(source, acl=frozenset(before.acl))) and kept == source.acl:
             outcomes.described.add(source.uri)
+    for at in range(0, len(narrowed), _TOGETHER):
+        some = narrowed[at : at + _TOGETHER]
+        there = frozenset(source.uri for source in some) if run.dry_run else writer.describe(some)
+        for source in some:
+            if source.uri not in there:
+                del known[source.uri]
+                outcomes.described.discard(source.uri)
 
 
 def _describe(run: Run, writer: TenantWriter, known: dict[str, KnownDocument], outcomes: _Outcomes) -> None:
@@ -156,7 +162,7 @@ def _describe(run: Run, writer: TenantWriter, known: dict[str, KnownDocument], o
                 outcomes.note("unchanged", source.uri)
                 continue
             try:
-                if not run.dry_run and not writer.describe(source):
+                if not run.dry_run and not writer.describe([source]):
                     outcomes.fail(Failure(uri=source.uri, reason="removed_meanwhile", message="by another run"))
                     continue
             except UnreadableDocument as error:
@@ -209,7 +215,11 @@ def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], ou
     with ThreadPoolExecutor(1, thread_name_prefix="writer") as thread:
         storing: Future[None] | None = None
         for batch in _batches(documents):
-            embedded = [(document, None) for document in batch] if run.dry_run else _embed(run, batch, outcomes)
+            if run.dry_run:
+                for document in batch:
+                    outcomes.note("indexed", document.parsed.source.uri, len(document.chunks))
+                continue
+            embedded = _embed(run, batch, outcomes)
             if storing is not None:
                 storing.result()
             storing = thread.submit(_store_batch, writer, embedded, outcomes)
@@ -230,29 +240,38 @@ def _batches(documents: Iterable[_CutDocument]) -> Iterator[list[_CutDocument]]:
         yield batch
 
 
-def _embed(run: Run, batch: Sequence[_CutDocument], outcomes: _Outcomes) -> Sequence[_Embedded]:
+def _embed(run: Run, batch: Sequence[_CutDocument], outcomes: _Outcomes) -> list[EmbeddedDocument]:
     """A matrix for each document, from one model call; a text the model refuses costs its own document only."""
     texts = [f"{chunk.context}\n{chunk.text}" for document in batch for chunk in document.chunks]
     ends = np.cumsum([len(document.chunks) for document in batch])
     try:
-        return list(zip(batch, np.split(run.embedder.embed_documents(texts), ends[:-1]), strict=True))
+        matrices = np.split(run.embedder.embed_documents(texts), ends[:-1])
     except UnreadableDocument as error:
         if len(batch) > 1:
             return [embedded for document in batch for embedded in _embed(run, [document], outcomes)]
         outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
         return []
+    return [
+        EmbeddedDocument(parsed=document.parsed, chunks=document.chunks, vectors=vectors)
+        for document, vectors in zip(batch, matrices, strict=True)
+    ]
 
 
-def _store_batch(writer: TenantWriter, embedded: Sequence[_Embedded], outcomes: _Outcomes) -> None:
-    for document, vectors in embedded:
-        uri = document.parsed.source.uri
-        try:
-            if vectors is not None:
-                writer.replace(document.parsed, document.chunks, vectors)
-        except UnreadableDocument as error:
-            outcomes.fail(Failure(uri=uri, reason=error.reason, message=str(error)))
+def _store_batch(writer: TenantWriter, batch: Sequence[EmbeddedDocument], outcomes: _Outcomes) -> None:
+    """All in one transaction; a document that the database refuses costs itself only."""
+    if not batch:
+        return
+    try:
+        writer.replace(batch)
+    except UnreadableDocument as error:
+        if len(batch) > 1:
+            for made in batch:
+                _store_batch(writer, [made], outcomes)
         else:
-            outcomes.note("indexed", uri, len(document.chunks))
+            outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
+        return
+    for made in batch:
+        outcomes.note("indexed", made.parsed.source.uri, len(made.chunks))
 
 
 def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: _Outcomes) -> None:

@@ -1,7 +1,7 @@
-"""What the ingest path writes: one transaction per document, everything of it or nothing."""
+"""What the ingest path writes: a few documents per transaction, everything of each or nothing."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -36,7 +36,10 @@ _STATEMENT_SECONDS = 300.0
 _BUILD_POLL = 0.5
 MOST_DIMENSIONS = 4000
 """What pgvector's HNSW takes of a halfvec."""
-_STAGED_TYPES = ("int4", "text[]", "jsonb", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4", "halfvec")
+_STAGED_TYPES = (
+    "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
+    "halfvec",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +63,19 @@ def _typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedDocument:
+    """A parsed document, its chunks, and a vector for each."""
+
+    parsed: Parsed
+    chunks: tuple[Chunk, ...]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _StoredDocument:
+    uri: str
     document_id: UUID
-    fingerprint: bytes
     version: int
-    language: str
-    chunk_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,94 +96,97 @@ class TenantWriter:
         with self._transaction():
             return {known.uri: known for known in self._rows(KnownDocument, _statement("known_documents"))}
 
-    def replace(self, parsed: Parsed, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Puts the document in place of what was there under its uri, in one transaction.
+    def replace(self, documents: Sequence[EmbeddedDocument]) -> None:
+        """Puts the documents in place of what was there under their uris, in one transaction: the words' counts are
+        shared rows, so that a few documents together cost less than one by one.
 
-        Searchers see the old one or the new one, never a half. Raises `StoreUnavailable`, and
-        `UnreadableDocument` when Postgres refuses its content.
+        Searchers see the old ones or the new ones, never a half. Raises `StoreUnavailable`, and
+        `UnreadableDocument` when Postgres refuses the content of one: then none is stored.
         """
-        source, document = parsed.source, parsed.document
         with self._turn():
-            before = self._rows(_StoredDocument, _statement("stored_document"), uri=source.uri)
-            document_id = before[0].document_id if before else uuid5(_DOCUMENT_IDS, f"{self._tenant}/{source.uri}")
-            if before:
-                self._take_away(before[0])
-            self._run(
+            before = self._stored(made.parsed.source.uri for made in documents)
+            self._take_away([stored.document_id for stored in before.values()])
+            placed = [(self._document_id(made.parsed.source.uri), made) for made in documents]
+            self._run_each(
                 _statement("put_document"),
-                document_id=document_id,
-                uri=source.uri,
-                title=document.title,
-                acl=sorted(source.acl),
-                metadata=Jsonb(dict(source.metadata)),
-                language=parsed.language,
-                content_type=document.content_type,
-                content=document.text,
-                page_starts=list(document.page_starts),
-                fingerprint=parsed.fingerprint,
-                version=before[0].version + 1 if before else 1,
-                chunk_count=len(chunks),
-                updated_at=datetime.now(UTC),
+                (_document_row(document_id, made, before.get(made.parsed.source.uri)) for document_id, made in placed),
             )
-            self._add(document_id, parsed.language, chunks, vectors)
-            self._enlist(document_id)
+            self._stage(placed)
+            for name in ("add_chunks", "add_embeddings", "add_terms"):
+                self._run(_statement(name))
+            added = [document_id for document_id, _ in placed]
+            self._count(added, sign=1)
+            self._enlist(added)
 
-    def describe(self, source: SourceFile) -> bool:
-        """New permissions and metadata, the text untouched: seen by the next search. False: it is not there any more.
+    def describe(self, sources: Sequence[SourceFile]) -> frozenset[str]:
+        """New permissions and metadata, the texts untouched, in one transaction: seen by the next search. The uris
+        that are still there.
 
-        Raises `StoreUnavailable`, and `UnreadableDocument` when Postgres refuses the metadata.
+        Raises `StoreUnavailable`, and `UnreadableDocument` when Postgres refuses the metadata of one.
         """
         with self._turn():
-            found = self._rows(_StoredDocument, _statement("stored_document"), uri=source.uri)
-            for before in found:
-                self._delist(before.document_id)
-                self._run(
-                    _statement("describe_document"),
-                    document_id=before.document_id,
-                    acl=sorted(source.acl),
-                    metadata=Jsonb(dict(source.metadata)),
-                    updated_at=datetime.now(UTC),
-                )
-                self._enlist(before.document_id)
-            return bool(found)
+            found = self._stored(source.uri for source in sources)
+            documents = [stored.document_id for stored in found.values()]
+            self._delist(documents)
+            self._run_each(
+                _statement("describe_document"),
+                (
+                    {
+                        "document_id": found[source.uri].document_id,
+                        "acl": sorted(source.acl),
+                        "metadata": Jsonb(dict(source.metadata)),
+                        "updated_at": datetime.now(UTC),
+                    }
+                    for source in sources
+                    if source.uri in found
+                ),
+            )
+            self._enlist(documents)
+            return frozenset(found)
 
     def remove(self, uri: str) -> None:
         """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
         with self._turn():
-            for before in self._rows(_StoredDocument, _statement("stored_document"), uri=uri):
-                self._take_away(before)
-                self._run(_statement("remove_document"), document_id=before.document_id)
+            documents = [stored.document_id for stored in self._stored([uri]).values()]
+            self._take_away(documents)
+            self._run(_statement("remove_documents"), document_ids=documents)
 
-    def _add(self, document_id: UUID, language: str, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+    def _stored(self, uris: Iterable[str]) -> dict[str, _StoredDocument]:
+        found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
+        return {stored.uri: stored for stored in found}
+
+    def _document_id(self, uri: str) -> UUID:
+        return uuid5(_DOCUMENT_IDS, f"{self._tenant}/{uri}")
+
+    def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
         self._run(_statement("create_staging"))
         with self._connection.cursor() as cursor, cursor.copy(_statement("stage_chunks").query) as copy:
             copy.set_types(_STAGED_TYPES)
-            for chunk, vector in zip(chunks, vectors, strict=True):
-                copy.write_row(_staged(chunk, vector))
-        self._run(_statement("add_chunks"), document_id=document_id)
-        self._run(_statement("add_embeddings"), document_id=document_id)
-        self._run(_statement("add_terms"), document_id=document_id, language=language)
-        self._count(document_id, language, len(chunks), sign=1)
+            for document_id, made in documents:
+                for chunk, vector in zip(made.chunks, made.vectors, strict=True):
+                    copy.write_row((document_id, made.parsed.language, *_staged(chunk, vector)))
 
-    def _take_away(self, before: _StoredDocument) -> None:
-        self._delist(before.document_id)
-        self._count(before.document_id, before.language, before.chunk_count, sign=-1)
-        self._run(_statement("remove_chunks"), document_id=before.document_id)
+    def _take_away(self, documents: Sequence[UUID]) -> None:
+        if documents:
+            self._delist(documents)
+            self._count(documents, sign=-1)
+            self._run(_statement("remove_chunks"), document_ids=documents)
 
-    def _enlist(self, document_id: UUID) -> None:
-        """Enters the document where searches look it up by permission and by field, and in their counts."""
-        self._run(_statement("put_grants"), document_id=document_id)
-        self._run(_statement("count_principals"), document_id=document_id, sign=1)
-        self._run(_statement("put_fields"), document_id=document_id)
-        self._run(_statement("count_fields"), document_id=document_id, sign=1)
+    def _enlist(self, documents: Sequence[UUID]) -> None:
+        """Enters the documents where searches look them up by permission and by field, and in their counts."""
+        self._run(_statement("put_grants"), document_ids=documents)
+        self._run(_statement("count_principals"), document_ids=documents, sign=1)
+        self._run(_statement("put_fields"), document_ids=documents)
+        self._run(_statement("count_fields"), document_ids=documents, sign=1)
 
-    def _delist(self, document_id: UUID) -> None:
-        self._run(_statement("count_fields"), document_id=document_id, sign=-1)
-        self._run(_statement("count_principals"), document_id=document_id, sign=-1)
-        self._run(_statement("remove_grants"), document_id=document_id)
+    def _delist(self, documents: Sequence[UUID]) -> None:
+        self._run(_statement("count_fields"), document_ids=documents, sign=-1)
+        self._run(_statement("count_principals"), document_ids=documents, sign=-1)
+        self._run(_statement("remove_grants"), document_ids=documents)
 
-    def _count(self, document_id: UUID, language: str, chunk_count: int, *, sign: int) -> None:
-        self._run(_statement("count_terms"), document_id=document_id, sign=sign)
-        self._run(_statement("count_chunks"), language=language, chunk_count=chunk_count, sign=sign)
+    def _count(self, documents: Sequence[UUID], *, sign: int) -> None:
+        self._run(_statement("count_terms"), document_ids=documents, sign=sign)
+        self._run(_statement("count_chunks"), document_ids=documents, sign=sign)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -199,6 +212,11 @@ class TenantWriter:
     def _run(self, statement: TenantStatement, **parameters: object) -> int:
         """How many rows it touched."""
         return self._connection.execute(statement.query, parameters | {"tenant_id": self._tenant}).rowcount
+
+    def _run_each(self, statement: TenantStatement, rows: Iterable[dict[str, object]]) -> None:
+        """The statement for each row of parameters, without waiting for one before the next is sent."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statement.query, [row | {"tenant_id": self._tenant} for row in rows])
 
 
 @contextmanager
@@ -296,6 +314,25 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         connection = connect(dsn, autocommit=True)
     with connection:
         yield connection
+
+
+def _document_row(document_id: UUID, made: EmbeddedDocument, before: _StoredDocument | None) -> dict[str, object]:
+    source, document = made.parsed.source, made.parsed.document
+    return {
+        "document_id": document_id,
+        "uri": source.uri,
+        "title": document.title,
+        "acl": sorted(source.acl),
+        "metadata": Jsonb(dict(source.metadata)),
+        "language": made.parsed.language,
+        "content_type": document.content_type,
+        "content": document.text,
+        "page_starts": list(document.page_starts),
+        "fingerprint": made.parsed.fingerprint,
+        "version": before.version + 1 if before else 1,
+        "chunk_count": len(made.chunks),
+        "updated_at": datetime.now(UTC),
+    }
 
 
 def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:

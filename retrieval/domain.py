@@ -74,7 +74,7 @@ class DensePath(StrEnum):
     INDEX = "index"
     """The tenant's vector index was walked."""
     INDEX_COMPLETED = "index_completed"
-    """The walk came back short, and every visible chunk was compared after all."""
+    """The walk met too few of the chunks in question, and every one was compared after all."""
     NOTHING = "nothing"
     """None of the visible chunks matches the filter: nothing was searched."""
 
@@ -84,7 +84,7 @@ class DensePlan:
     """The path, and what it was chosen on: visible chunks (an estimate) of how many, how many of them match the filter
     (all, without one; an estimate unless `counted`), index or none.
 
-    `ef_search` is how wide the index is, or would be, walked.
+    A walk, `ef_search` wide, takes the `walked` nearest chunks, of which at least `expected` have to match.
     """
 
     path: DensePath
@@ -94,6 +94,8 @@ class DensePlan:
     tenant_chunks: int
     indexed: bool
     ef_search: int
+    walked: int
+    expected: int
 
 
 class LexicalPath(StrEnum):

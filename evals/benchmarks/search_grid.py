@@ -31,20 +31,31 @@ from evals.benchmarks.made_up_chunks import (
     load,
     made_up_tenants,
 )
+from evals.benchmarks.measuring import RESULTS, Bench, cpu_ms, markdown, open_bench, publish, server_pid
+from evals.benchmarks.plotting import plot
 from ingest.store import build_vector_index
 from retrieval.access import Caller, caller
 from retrieval.database.statements import TenantStatement
 from retrieval.database.store import Store, open_store
 from retrieval.domain import ChunkKey
-from retrieval.engine import IndexProfile, prepare_database
+from retrieval.engine import IndexProfile
 from retrieval.models.protocols import Vectors
 from retrieval.search.legs import Hit, dense_leg
-from retrieval.settings import DatabaseSettings, SearchSettings, Settings
+from retrieval.settings import IngestSettings, SearchSettings
 
 LIMIT = 10
 _RANKS = (1, 2, 3, 5, 10, 30, 100, 1000)
 _TIE = 1e-3
 """Halfvec inner products are rounded: a hit this close to the tenth best is as good."""
+
+_RIGHT, _SLOWER, _NOISE_MS = 0.99, 1.2, 0.5
+"""A plan is a rival where it finds so much; slower is by more than a fifth, and by more than what runs differ in."""
+
+TITLES = {
+    "service": "the service's choice",
+    "exact": "every visible chunk compared",
+    "one hnsw": "one HNSW for all tenants, iterative scan (relaxed, 100,000 tuples, 16 × work_mem), ef_search 200",
+}
 
 Plan = Callable[[Store, Caller, Vectors], Awaitable[Sequence[Hit]]]
 
@@ -109,63 +120,64 @@ def main(
     questions: Annotated[int, typer.Option(min=1)] = 20,
     plans: Annotated[str, typer.Option(help="Which of them, with commas between")] = ",".join(PLANS),
     result: Annotated[Path | None, typer.Option("--json", help="Every cell's values")] = None,
+    record: Annotated[bool, typer.Option(help="Puts the result into RESULTS.md")] = False,
 ) -> None:
     """Prints recall, short results and CPU time of each plan."""
-    made_up = made_up_tenants(chunks, tenants)
-    database = DatabaseSettings(data_dir=data_dir, database_url=None, database_pool_size=1, database_timeout=60)
-    settings = Settings(database=database)
-    dsn = prepare_database(settings)
-    prepare(dsn, made_up, settings.ingest.index_from)
-    ranks = [rank for rank in _RANKS if rank <= tenants]
-    cells = asyncio.run(_measure(dsn, database, [made_up[rank - 1] for rank in ranks], questions, plans.split(",")))
-    _print(cells)
+    made_up, bench = made_up_tenants(chunks, tenants), open_bench(data_dir)
+    chosen = plans.split(",")
+    prepare(bench, made_up)
+    if "one hnsw" in chosen:
+        _build_one_hnsw(bench)
+    asked = [made_up[rank - 1] for rank in _RANKS if rank <= tenants]
+    cells = asyncio.run(measure(bench, asked, questions, chosen))
+    _print(cells, chunks, tenants, record=record)
     if result is not None:
         result.write_text(json.dumps([asdict(cell) for cell in cells]))
 
 
-def prepare(dsn: str, made_up: Sequence[MadeUpTenant], index_from: int) -> None:
-    """Loads the made-up tenants, unless they are there, and builds both kinds of index."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+def prepare(bench: Bench, made_up: Sequence[MadeUpTenant], index_up_to: int = 10**9) -> None:
+    """Loads the made-up tenants, unless they are there, and indexes the large ones among the first `index_up_to`."""
+    with psycopg.connect(bench.dsn, autocommit=True) as connection:
         register_vector(connection)
         if connection.execute("SELECT 1 FROM tenants LIMIT 1").fetchone() is None:
             connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s)", [DIMENSIONS])
             with connection.transaction():
                 for tenant in made_up:
                     load(connection, tenant)
-        profile = IndexProfile(embedder="made-up", dimensions=DIMENSIONS)
-        for tenant in made_up:
-            if tenant.chunk_count > index_from:
-                build_vector_index(dsn, tenant.tenant, profile, index_from)
-        _build_one_hnsw(connection)
+            connection.execute("VACUUM ANALYZE")
+    profile = IndexProfile(embedder="made-up", dimensions=DIMENSIONS)
+    for tenant in made_up[:index_up_to]:
+        build_vector_index(bench.dsn, tenant.tenant, profile, IngestSettings().index_from)
 
 
-def _build_one_hnsw(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    if connection.execute("SELECT to_regclass('every_embedding_hnsw')").fetchone() != (None,):
-        return
-    connection.execute("SET maintenance_work_mem = '1GB'")
-    connection.execute("DROP TABLE IF EXISTS every_embedding")
-    connection.execute("CREATE TABLE every_embedding AS SELECT * FROM embeddings")
-    connection.execute("ALTER TABLE every_embedding ADD PRIMARY KEY (tenant_id, document_id, ordinal)")
-    connection.execute("GRANT SELECT ON every_embedding TO pincite_app")
-    connection.execute(
-        "CREATE INDEX every_embedding_hnsw ON every_embedding"
-        f" USING hnsw ((embedding::halfvec({DIMENSIONS})) halfvec_ip_ops) WITH (m = 16, ef_construction = 200)"
-    )
-    connection.execute("VACUUM ANALYZE")
+def _build_one_hnsw(bench: Bench) -> None:
+    with psycopg.connect(bench.dsn, autocommit=True) as connection:
+        if connection.execute("SELECT to_regclass('every_embedding_hnsw')").fetchone() != (None,):
+            return
+        connection.execute("SET maintenance_work_mem = '1GB'")
+        connection.execute("DROP TABLE IF EXISTS every_embedding")
+        connection.execute("CREATE TABLE every_embedding AS SELECT * FROM embeddings")
+        connection.execute("ALTER TABLE every_embedding ADD PRIMARY KEY (tenant_id, document_id, ordinal)")
+        connection.execute("GRANT SELECT ON every_embedding TO pincite_app")
+        connection.execute(
+            "CREATE INDEX every_embedding_hnsw ON every_embedding"
+            f" USING hnsw ((embedding::halfvec({DIMENSIONS})) halfvec_ip_ops) WITH (m = 16, ef_construction = 200)"
+        )
+        connection.execute("VACUUM ANALYZE every_embedding")
 
 
-async def _measure(
-    dsn: str, database: DatabaseSettings, tenants: Sequence[MadeUpTenant], questions: int, plans: Sequence[str]
+async def measure(
+    bench: Bench, tenants: Sequence[MadeUpTenant], questions: int, plans: Sequence[str], groups: Sequence[str] = GROUPS
 ) -> list[Cell]:
-    cells: list[Cell] = []
-    async with open_store(dsn, database) as store:
-        async with store._pool.connection() as connection:  # noqa: SLF001 - the one connection's server process
-            pid = connection.info.backend_pid
-        for tenant in tenants:
-            asked = tenant.questions(questions)
-            for group in GROUPS:
-                cells += [cell async for cell in _cells(store, pid, tenant, group, asked, plans)]
-    return cells
+    """Every tenant, every group that sees something, every plan."""
+    async with open_store(bench.dsn, bench.settings) as store:
+        pid = await server_pid(store)
+        return [
+            cell
+            for tenant in tenants
+            for group in groups
+            async for cell in _cells(store, pid, tenant, group, tenant.questions(questions), plans)
+        ]
 
 
 async def _cells(
@@ -182,9 +194,9 @@ async def _cells(
         recalls, short, cpu = list[float](), 0, list[float]()
         await plan(store, who, asked[0])  # the pages it needs are in memory from here on, for every plan alike
         for at, embedding in enumerate(asked):
-            begun = _cpu_ms(pid)
+            begun = cpu_ms(pid)
             hits = await plan(store, who, embedding)
-            cpu.append(_cpu_ms(pid) - begun)
+            cpu.append(cpu_ms(pid) - begun)
             recalls.append(_recall(scores[:, at], [place[hit.key] for hit in hits]))
             short += len(hits) < min(LIMIT, len(scores))
         yield Cell(
@@ -210,30 +222,54 @@ def _recall(scores: NDArray[np.float32], found: Sequence[int]) -> float:
     return float(np.sum(scores[list(found)] >= least - _TIE)) / wanted
 
 
-def _cpu_ms(pid: int) -> float:
-    """CPU time of a process so far, in milliseconds, from Linux's scheduler statistics (nanoseconds)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e6
-
-
-def _print(cells: Sequence[Cell]) -> None:
-    table = Table(title="dense leg, recall@10 and CPU time of the server")
-    for column in ("plan", "mean recall", "worst cell", "short", "cpu p50", "cpu p95"):
-        table.add_column(column, justify="left" if column == "plan" else "right")
+def _print(cells: Sequence[Cell], chunks: int, tenants: int, *, record: bool) -> None:
+    rows: list[list[str]] = []
     for plan in dict.fromkeys(cell.plan for cell in cells):
         mine = [cell for cell in cells if cell.plan == plan]
         recalls = [np.mean(cell.recalls) for cell in mine]
         cpu = np.concatenate([cell.cpu_ms for cell in mine])
-        short = sum(cell.short for cell in mine)
-        table.add_row(
-            plan,
-            f"{np.mean(recalls):.4f}",
-            f"{min(recalls):.3f}",
-            f"{short} of {len(cpu)}",
-            f"{np.percentile(cpu, 50):.1f} ms",
-            f"{np.percentile(cpu, 95):.1f} ms",
+        rows.append(
+            [
+                TITLES.get(plan, plan),
+                f"{np.mean(recalls):.4f}",
+                f"{min(recalls):.3f}",
+                f"{sum(cell.short for cell in mine)} of {len(cpu)}",
+                f"{np.percentile(cpu, 50):.1f} ms",
+                f"{np.percentile(cpu, 95):.1f} ms",
+            ]
         )
-    Console().print(table)
+    table = markdown(["plan", "recall@10, mean", "worst cell", "short results", "cpu p50", "cpu p95"], rows)
+    slower = "\n".join(_slower(cells)) or "In no cell."
+    about = (
+        f"{chunks:,} made-up chunks of {DIMENSIONS} dimensions, {tenants:,} tenants of Zipf sizes, {len(GROUPS)} groups"
+    )
+    body = (
+        f"{about} that see 0.1 to 100 %, half of them by topic; {len(cells) // len(rows)} cells.\n\n{table}\n\n"
+        f"![CPU time by visible chunks](search.svg)\n\n"
+        f"Slower than the better of the others (at recall ≥ {_RIGHT}) by more than a fifth, by cell:\n\n{slower}"
+    )
+    publish("search", "The search by meaning against its alternatives", body, record=record)
     _print_cells(cells)
+    if record:
+        points = {
+            plan: [(cell.visible, float(np.median(cell.cpu_ms))) for cell in cells if cell.plan == plan]
+            for plan in dict.fromkeys(cell.plan for cell in cells)
+        }
+        plot(RESULTS.with_name("search.svg"), "Median CPU time of a search", "visible chunks", "ms", points)
+
+
+def _slower(cells: Sequence[Cell]) -> Iterator[str]:
+    """The cells in which the service's choice is dearer than the better of the others that finds the right chunks."""
+    for chunks, group in dict.fromkeys((cell.chunks, cell.group) for cell in cells):
+        medians = {
+            cell.plan: float(np.median(cell.cpu_ms))
+            for cell in cells
+            if (cell.chunks, cell.group) == (chunks, group) and np.mean(cell.recalls) >= _RIGHT
+        }
+        mine = medians.pop("service", 0.0)
+        best = min(medians.values(), default=mine)
+        if mine > _SLOWER * best and mine - best > _NOISE_MS:
+            yield f"- {chunks:,} chunks, {group}: {mine:.1f} ms against {best:.1f} ms"
 
 
 def _print_cells(cells: Sequence[Cell]) -> None:

@@ -1,3 +1,3 @@
 -- The staged chunks' vectors.
 INSERT INTO embeddings (tenant_id, document_id, ordinal, embedding)
-SELECT %(tenant_id)s, %(document_id)s, ordinal, embedding FROM staged_chunks ORDER BY ordinal
+SELECT %(tenant_id)s, document_id, ordinal, embedding FROM staged_chunks ORDER BY document_id, ordinal

@@ -1,4 +1,7 @@
--- How many chunks the tenant has in this language.
+-- How many chunks the tenant has in each language: the documents' added (sign 1) or taken away (sign -1).
 INSERT INTO language_statistics AS known (tenant_id, language, chunk_count)
-VALUES (%(tenant_id)s, %(language)s, %(sign)s * %(chunk_count)s)
+SELECT %(tenant_id)s, language, %(sign)s * sum(chunk_count)
+FROM documents
+WHERE tenant_id = %(tenant_id)s AND document_id = ANY (%(document_ids)s::uuid[])
+GROUP BY language
 ON CONFLICT (tenant_id, language) DO UPDATE SET chunk_count = known.chunk_count + excluded.chunk_count

@@ -1,5 +1,7 @@
 -- COPY cannot write to a table with row-level security; it fills this one, and INSERT carries on from there.
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_chunks (
+    document_id uuid,
+    language text,
     ordinal integer,
     heading_path text[],
     sections jsonb,

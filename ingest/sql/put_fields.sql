@@ -1,4 +1,4 @@
--- What filters read of the document: its metadata and its own fields by their names; under `dates`, in microseconds since
+-- What filters read of the documents: their metadata and their own fields by their names; under `dates`, in microseconds since
 -- 1970, what reads as a date. Keys longer than the filters take (MAX_KEY_CHARS) are left out.
 INSERT INTO document_fields (tenant_id, document_id, fields)
 SELECT documents.tenant_id,
@@ -26,5 +26,5 @@ CROSS JOIN LATERAL (
     ) AS read
     WHERE char_length(entry.key) <= 200
 ) AS own
-WHERE documents.tenant_id = %(tenant_id)s AND documents.document_id = %(document_id)s
+WHERE documents.tenant_id = %(tenant_id)s AND documents.document_id = ANY (%(document_ids)s::uuid[])
 ON CONFLICT (tenant_id, document_id) DO UPDATE SET fields = excluded.fields

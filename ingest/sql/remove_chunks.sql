@@ -1,2 +1,2 @@
 -- Vectors and words go with their chunks.
-DELETE FROM chunks WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s
+DELETE FROM chunks WHERE tenant_id = %(tenant_id)s AND document_id = ANY (%(document_ids)s::uuid[])

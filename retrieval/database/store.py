@@ -1,7 +1,8 @@
 """The pool, and the only two ways to a connection: as a caller, or for the tables that belong to no tenant."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import selectors
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
@@ -46,8 +47,9 @@ class CallerSession:
     async def set_local(self, **settings: int | str) -> None:
         """Server settings that live and die with this transaction, such as `hnsw__ef_search=200`."""
         with store_errors():
-            for name, value in settings.items():
-                await self._connection.execute(set_local(name.replace("__", "."), value))
+            await _all_at_once(
+                self._connection, (set_local(name.replace("__", "."), value) for name, value in settings.items())
+            )
 
 
 class Store:
@@ -73,15 +75,12 @@ class Store:
 
         Raises `StoreUnavailable`.
         """
-        async with self._transaction() as connection:
-            with store_errors():
-                for statement in tenant_identity(caller.tenant, self._settings.database_timeout):
-                    await connection.execute(statement)
+        async with self._transaction(tenant_identity(caller.tenant, self._settings.database_timeout)) as connection:
             yield CallerSession(connection, caller, self._plans)
 
     async def reference_rows(self, row: type[Row], statement: ReferenceStatement, **parameters: object) -> list[Row]:
         """Rows of a table that belongs to no tenant. Raises `StoreUnavailable`."""
-        async with self._transaction() as connection:
+        async with self._transaction([self._clock()]) as connection:
             with store_errors():
                 async with connection.cursor(row_factory=class_row(row)) as cursor:
                     await cursor.execute(statement.query, parameters)
@@ -89,18 +88,22 @@ class Store:
 
     async def ping(self) -> None:
         """Returns when the database answers to the role that questions run as. Raises `StoreUnavailable`."""
-        async with self._transaction() as connection:
-            with store_errors():
-                await connection.execute(set_local("role", APP_ROLE))
+        async with self._transaction([self._clock(), set_local("role", APP_ROLE)]):
+            pass
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Connection]:
-        """A transaction with two clocks: the server's on a statement, ours on the whole, for a server that hangs."""
-        seconds = self._settings.database_timeout
+    async def _transaction(self, settings: Iterable[sql.Composed]) -> AsyncIterator[Connection]:
+        """A transaction with two clocks: the server's on a statement, ours on the whole, for a server that hangs.
+
+        Its beginning and its settings are one round trip.
+        """
         with store_errors():
-            async with asyncio.timeout(2 * seconds), self._pool.connection() as connection, connection.transaction():
-                await connection.execute(set_local("statement_timeout", round(seconds * 1000)))
+            async with asyncio.timeout(2 * self._settings.database_timeout), self._pool.connection() as connection:
+                await _all_at_once(connection, settings)
                 yield connection
+
+    def _clock(self) -> sql.Composed:
+        return set_local("statement_timeout", round(self._settings.database_timeout * 1000))
 
 
 @asynccontextmanager
@@ -115,11 +118,9 @@ async def open_store(dsn: str, settings: DatabaseSettings, *, idle: int = 1) -> 
         max_size=settings.database_pool_size,
         timeout=settings.database_timeout,
         open=False,
-        # A connection the server dropped while it was idle is replaced before use, not handed out broken.
-        check=AsyncConnectionPool.check_connection,
-        configure=register_vector_async,
+        check=_check,
+        configure=_configure,
         kwargs={
-            "autocommit": True,
             "prepare_threshold": 5 if settings.database_prepare else None,
             "application_name": "pincite",
             **PATIENCE,
@@ -132,6 +133,27 @@ async def open_store(dsn: str, settings: DatabaseSettings, *, idle: int = 1) -> 
         yield Store(pool, settings)
     finally:
         await pool.close()
+
+
+async def _configure(connection: Connection) -> None:
+    await register_vector_async(connection)
+    await connection.commit()
+
+
+async def _check(connection: Connection) -> None:
+    """A connection the server dropped while it was idle is replaced before use, not handed out broken. The server's
+    farewell waits in the socket; where nothing does, asking would be a round trip for nothing."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        if selector.select(0):
+            await AsyncConnectionPool.check_connection(connection)
+
+
+async def _all_at_once(connection: Connection, statements: Iterable[sql.Composed]) -> None:
+    """Sends them without waiting for one before the next."""
+    async with connection.pipeline():
+        for statement in statements:
+            await connection.execute(statement)
 
 
 def tenant_identity(tenant: TenantId, timeout: float) -> tuple[sql.Composed, ...]:

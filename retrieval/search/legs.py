@@ -13,7 +13,7 @@ from retrieval.domain import ChunkKey, DensePath, DensePlan, LexicalPath, Lexica
 from retrieval.models.protocols import Vectors
 from retrieval.search.narrowing import ANYTHING, Narrowing
 from retrieval.search.phrases import quoted
-from retrieval.search.planning import OVERFETCH, plan_dense
+from retrieval.search.planning import plan_dense
 from retrieval.search.terms import Lookup, QuestionTerms, question_terms
 from retrieval.settings import SearchSettings
 
@@ -150,7 +150,8 @@ async def dense_leg(
 ) -> DenseFindings:
     """The nearest visible chunks that match, by the path that `plan_dense()` chose.
 
-    Never fewer than min(candidates, visible and matching) rows: a walk that comes back short is done again exactly.
+    Never fewer than min(candidates, visible and matching) rows: where a walk meets fewer of them than expected, all
+    are compared.
     Raises `StoreUnavailable`.
     """
     limit = settings.candidates
@@ -191,13 +192,14 @@ async def _walk(
     session: CallerSession, embedding: Vectors, limit: int, plan: DensePlan, narrowing: Narrowing
 ) -> list[Hit]:
     await session.set_local(
+        # Takes more than `ef_search` where `walked` asks for more. The defaults, 20,000 tuples and work_mem x 1, would
+        # end that quietly.
         hnsw__iterative_scan="relaxed_order",
         hnsw__ef_search=plan.ef_search,
-        # The default 20,000 tuples and work_mem x 1 end a walk quietly; at .1 % visibility: recall .35 → .99.
         hnsw__max_scan_tuples=100_000,
         hnsw__scan_mem_multiplier=16,
     )
-    return await _nearest(session, _ANN, embedding, narrowing, limit=limit, walk_limit=OVERFETCH * limit)
+    return await _nearest(session, _ANN, embedding, narrowing, limit=limit, walked=plan.walked, expected=plan.expected)
 
 
 async def _nearest(

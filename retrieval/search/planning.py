@@ -22,9 +22,12 @@ _CHUNKS = tenant_statement("retrieval.search", "sampled_chunks")
 
 MOST_EF_SEARCH = 1000
 """What pgvector takes."""
-OVERFETCH = 4
-"""A walk in relaxed order collects so many times the wanted chunks, to be sorted exactly."""
-WALK_COST = 32.0
+OVERFETCH = 2
+"""A walk takes so many times the wanted chunks that are expected to be visible."""
+EXPECTED = 0.8
+"""Where fewer of the chunks around a question are visible than this part of the expectation, they are compared instead:
+what the caller may see then lies elsewhere, where no chunk is much nearer than others, and a walk misses some."""
+WALK_COST = 33.0
 """What each step of `ef_search` costs, in chunks compared one by one (`python -m evals.benchmarks.search_grid`)."""
 SAMPLE = 500
 """Documents, or chunks where the filter is about these, that are held against a filter to tell how many match."""
@@ -52,10 +55,11 @@ class _Sampled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reach:
-    """How many chunks the caller may see, how many of these match, and whether that is counted."""
+    """How many chunks the caller may see, how many of these match, at least `surely`, and whether that is counted."""
 
     visible: int
     matching: int
+    surely: int
     counted: bool
 
 
@@ -72,8 +76,11 @@ async def plan_dense(
         reach = await _matching(session, known, narrowing)
     else:
         reach = await _visible(session, known, settings)
-    ef_search = _widened(settings.ef_search, reach.matching, known.tenant_chunks)
-    compare = not known.indexed or reach.matching <= max(settings.exact_below, WALK_COST * ef_search)
+    share = min(max(reach.surely, 1) / max(known.tenant_chunks, 1), 1.0)
+    walked, ef_search = _walk(settings, share)
+    # At worst, where permissions go with topics, a walk answers only this share of the questions; the others are
+    # compared after all.
+    compare = not known.indexed or reach.matching <= max(settings.exact_below, WALK_COST * ef_search / share)
     path = DensePath.EXACT if compare else DensePath.INDEX
     if narrowing.narrows and reach.counted and not reach.matching:
         path = DensePath.NOTHING
@@ -85,15 +92,19 @@ async def plan_dense(
         tenant_chunks=known.tenant_chunks,
         indexed=known.indexed,
         ef_search=ef_search,
+        walked=walked,
+        expected=max(settings.candidates, round(EXPECTED * share * min(walked, known.tenant_chunks))),
     )
 
 
 async def _visible(session: CallerSession, known: _Known, settings: SearchSettings) -> _Reach:
-    visible, counted = min(known.at_most, known.tenant_chunks), known.at_least == known.at_most
+    visible, surely = min(known.at_most, known.tenant_chunks), known.at_least
+    counted = known.at_least == known.at_most
     if known.indexed and known.at_least <= settings.exact_below < visible:
         [found] = await session.rows(_Counted, _COUNTED, bound=settings.exact_below + 1)
-        visible, counted = max(found.chunk_count, known.at_least), found.chunk_count <= settings.exact_below
-    return _Reach(visible=visible, matching=visible, counted=counted)
+        visible = surely = max(found.chunk_count, known.at_least)
+        counted = found.chunk_count <= settings.exact_below
+    return _Reach(visible=visible, matching=visible, surely=surely, counted=counted)
 
 
 async def _matching(session: CallerSession, known: _Known, narrowing: Narrowing) -> _Reach:
@@ -101,17 +112,20 @@ async def _matching(session: CallerSession, known: _Known, narrowing: Narrowing)
     statement = _DOCUMENTS if narrowing.chunk_filter is None else _CHUNKS
     [found] = await session.rows(_Sampled, statement, bound=SAMPLE, **narrowing.parameters)
     if found.complete:
-        return _Reach(visible=found.chunk_count, matching=found.matching, counted=True)
+        return _Reach(visible=found.chunk_count, matching=found.matching, surely=found.matching, counted=True)
     visible = max(min(known.at_most, known.tenant_chunks), found.chunk_count)
-    return _Reach(visible=visible, matching=round(visible * found.matching / max(found.chunk_count, 1)), counted=False)
+    matching = round(visible * found.matching / max(found.chunk_count, 1))
+    return _Reach(visible=visible, matching=matching, surely=matching, counted=False)
 
 
-def _widened(ef_search: int, visible: int, tenant_chunks: int) -> int:
-    """The walk's width: as much wider as fewer of the chunks it meets are visible.
+def _walk(settings: SearchSettings, share: float) -> tuple[int, int]:
+    """How many of the nearest chunks to take where this share is visible, and how wide to walk for them.
 
-    At one width, recall@10 fell from 1 to .91 where half the chunks were visible, by topic.
+    A quarter of `ef_search` visible ones tell whether the caller sees what is near; the walk is at least twice as wide.
     """
-    return min(MOST_EF_SEARCH, round(ef_search * max(1.0, tenant_chunks / max(visible, 1))))
+    walked = max(OVERFETCH * settings.candidates, settings.ef_search // 4) / share
+    ef_search = max(settings.ef_search, walked, settings.ef_search / 2 / share)
+    return round(walked), min(MOST_EF_SEARCH, round(ef_search))
 
 
 def vector_index_name(tenant: TenantId) -> str:

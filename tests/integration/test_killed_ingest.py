@@ -32,7 +32,7 @@ def test_killed_at_random_moments(server: str, tmp_path: Path) -> None:
     """After twenty runs killed at random moments, a whole one leaves the same index: nothing lost, nothing doubled."""
     docs = tmp_path / "docs"
     docs.mkdir()
-    for at in range(150):
+    for at in range(400):
         (docs / f"{at:03}.md").write_text(f"# Note {at}\n\n" + f"Valve {at} was opened and pump {at % 7} ran. " * 40)
     moments = random.Random(4)  # noqa: S311 - repeatable, not secret
     for undisturbed in new_database(server):

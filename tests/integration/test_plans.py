@@ -105,7 +105,8 @@ async def test_neighbours_are_found_by_their_index(store: Store, narrowing: Narr
         tenant_statement("retrieval.search", "dense_ann").sized(8),
         embedding=HalfVector(question),
         limit=10,
-        walk_limit=200,
+        walked=200,
+        expected=10,
         **narrowing.parameters,
     )
     assert vector_index_name(BIG.tenant) in found
@@ -118,10 +119,12 @@ async def test_what_a_walk_met_is_counted_before_permissions(store: Store) -> No
     embedding = HalfVector(np.ones(8, dtype=np.float32))
     async with store.examining(plans).session(BIG) as session:
         await session.set_local(hnsw__iterative_scan="relaxed_order")
-        hits = await session.rows(Hit, statement, embedding=embedding, limit=100, walk_limit=400)
+        hits = await session.rows(
+            Hit, statement, embedding=embedding, limit=100, walked=400, expected=100, **ANYTHING.parameters
+        )
     [plan] = plans
     assert len(hits) == 100
-    assert 600 < plan.rows_read("embeddings") < 1200
+    assert 400 <= plan.rows_read("embeddings") < 600
     assert plan.pages_read > plan.rows_read("embeddings")
 
 
@@ -132,7 +135,9 @@ async def test_what_a_walk_brings_is_all_sorted_again(store: Store) -> None:
         tenant_statement("retrieval.search", "dense_ann").sized(8),
         embedding=HalfVector(np.ones(8, dtype=np.float32)),
         limit=10,
-        walk_limit=40,
+        walked=40,
+        expected=10,
+        **ANYTHING.parameters,
     )
     assert vector_index_name(BIG.tenant) in found
     assert "Incremental Sort" not in found
@@ -142,7 +147,7 @@ async def test_what_a_walk_brings_is_all_sorted_again(store: Store) -> None:
 async def test_without_a_filter_nothing_is_read_for_one(store: Store, name: str) -> None:
     """The fields of documents, and where chunks stand, are read by filtered searches only."""
     statement = tenant_statement("retrieval.search", name)
-    question = {"embedding": HalfVector(np.ones(8, dtype=np.float32)), "walk_limit": 200}
+    question = {"embedding": HalfVector(np.ones(8, dtype=np.float32)), "walked": 200, "expected": 10}
     words = {"term_keys": [17, 18], "question_weights": "{1:1}/1000000000"}
     for narrowing, read in (
         (ANYTHING, set()),

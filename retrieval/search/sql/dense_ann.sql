@@ -1,19 +1,24 @@
--- The HNSW index walked until enough visible chunks that match are found. Relaxed order, so: take more, sort again;
--- by the score, because by the distance Postgres takes the walk for sorted, and stops it as soon as it has the limit.
-SELECT nearest.document_id, nearest.ordinal, -nearest.distance AS score
+-- The tenant's nearest chunks by its HNSW index, whoever may see them; then those that the caller may see and that match.
+-- Whatever is nearer than the last of them is among them, so they are the caller's best. Nothing, where they are fewer than
+-- expected. Sorted by the score: by the distance Postgres takes the walk, whose order is relaxed, for sorted already.
+SELECT found.document_id, found.ordinal, found.score
 FROM (
-    SELECT embeddings.document_id,
-           embeddings.ordinal,
-           embeddings.embedding::halfvec({dimensions}) <#> %(embedding)s::halfvec({dimensions}) AS distance
-    FROM embeddings
-    JOIN documents ON documents.tenant_id = embeddings.tenant_id AND documents.document_id = embeddings.document_id
+    SELECT nearest.document_id, nearest.ordinal, -nearest.distance AS score, count(*) OVER () AS visible
+    FROM (
+        SELECT embeddings.document_id,
+               embeddings.ordinal,
+               embeddings.embedding::halfvec({dimensions}) <#> %(embedding)s::halfvec({dimensions}) AS distance
+        FROM embeddings
+        WHERE embeddings.tenant_id = %(tenant_id)s
+        ORDER BY distance
+        LIMIT %(walked)s
+    ) AS nearest
+    JOIN documents ON documents.tenant_id = %(tenant_id)s AND documents.document_id = nearest.document_id
     LEFT JOIN document_fields AS described
            ON described.tenant_id = documents.tenant_id AND described.document_id = documents.document_id
-    LEFT JOIN chunks ON chunks.tenant_id = %(tenant_id)s AND chunks.document_id = embeddings.document_id
-                    AND chunks.ordinal = embeddings.ordinal
-    WHERE embeddings.tenant_id = %(tenant_id)s
-      AND documents.tenant_id = %(tenant_id)s
-      AND documents.acl && %(principals)s::text[]
+    LEFT JOIN chunks ON chunks.tenant_id = %(tenant_id)s AND chunks.document_id = nearest.document_id
+                    AND chunks.ordinal = nearest.ordinal
+    WHERE documents.acl && %(principals)s::text[]
       AND (%(document_filter)s::jsonpath IS NULL
            OR jsonb_path_match(described.fields, %(document_filter)s::jsonpath, %(filter_values)s::jsonb, true))
       AND (%(chunk_filter)s::jsonpath IS NULL
@@ -22,8 +27,7 @@ FROM (
                || pincite_place(chunks.first_page, chunks.last_page, chunks.heading_path, chunks.sections),
                %(chunk_filter)s::jsonpath, %(filter_values)s::jsonb, true
            ))
-    ORDER BY distance
-    LIMIT %(walk_limit)s
-) AS nearest
-ORDER BY score DESC, nearest.document_id, nearest.ordinal
+) AS found
+WHERE found.visible >= %(expected)s
+ORDER BY found.score DESC, found.document_id, found.ordinal
 LIMIT %(limit)s

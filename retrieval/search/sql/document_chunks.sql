@@ -1,4 +1,4 @@
--- A visible document's chunks that match, with both legs' exact scores, and which of the question's words each of them holds.
+-- A visible document's chunks that match, with both legs' exact scores, and which of the question's words each holds.
 SELECT embeddings.ordinal,
        coalesce(-(embeddings.embedding <#> %(embedding)s::halfvec), 0) AS cosine,
        -(terms.weights <#> %(question_weights)s::sparsevec) AS bm25,

@@ -1,5 +1,5 @@
--- Visible chunks that match and hold any of the words, best BM25 first. The words are looked up apart from the join: joined on
--- tenant_id, the policy of `documents` would reach over, and `&&`, not being leakproof, would lose its GIN index.
+-- Visible chunks that match and hold any of the words, best BM25 first. The words are looked up apart from the
+-- join: joined on tenant_id, the policy of `documents` would reach over, and `&&`, not being leakproof, would lose its GIN index.
 WITH found AS MATERIALIZED (
     SELECT document_id, ordinal, weights
     FROM chunk_terms

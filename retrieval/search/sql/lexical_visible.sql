@@ -1,5 +1,5 @@
--- Every visible chunk that matches and holds any of the words, reached through the caller's grants, best BM25 first; the document's
--- own list decides. Asked by the score, which no index serves: the words are too common for theirs.
+-- Every visible chunk that matches and holds any of the words, reached through the caller's grants, best BM25 first;
+-- the document's own list decides. Asked by the score, which no index serves: the words are too common for theirs.
 SELECT found.document_id, found.ordinal, found.score
 FROM (
     SELECT terms.document_id, terms.ordinal, -(terms.weights <#> %(question_weights)s::sparsevec) AS score
