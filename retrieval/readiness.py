@@ -49,7 +49,7 @@ async def readiness(engine: Engine) -> Readiness:
     database, embedder, reranker, endpoints = await asyncio.gather(
         _probe(_database(engine), "Postgres"),
         _model(engine.embedder, "no embedder"),
-        _model(engine.reranker, "no cross-encoder is configured: passages stand in fused order"),
+        _model(engine.reranker, "no reranker is configured: passages stand in fused order"),
         _endpoints(engine.llm),
     )
     parts = {"database": database, "embedder": embedder, "reranker": reranker, "llm": _llm(engine.llm, endpoints)}

@@ -47,6 +47,9 @@ class EmbedderSettings(BaseSettings):
         "sentence-transformers", description="A local model, or any OpenAI-compatible embeddings API"
     )
     model: str = Field("minilm", description="`minilm` (all-MiniLM-L6-v2 from a wheel), a model's name, or its path")
+    backend: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="A local model's: `auto` is OpenVINO where it is installed and agrees with torch"
+    )
     base_url: str | None = Field(None, description="OpenAI-compatible: the API's base URL")
     api_key: SecretStr | None = Field(None, description="OpenAI-compatible: the API's key")
     max_tokens: int = Field(256, ge=16, description="OpenAI-compatible: longest input in tokens a chunk may take")
@@ -56,24 +59,36 @@ class EmbedderSettings(BaseSettings):
 
 
 class RerankerSettings(BaseSettings):
-    """The cross-encoder that re-reads the best passages with the question. Off by default: weights are a choice."""
+    """What re-reads the best passages with the question: a cross-encoder, or the embedder's own token vectors."""
 
     model_config = _group("PINCITE_RERANKER_")
 
-    provider: Literal["sentence-transformers", "cohere", "tei"] = Field(
-        "sentence-transformers", description="A local model, or HTTP in the shape of Cohere, Jina and vLLM, or of TEI"
+    provider: Literal["auto", "none", "late-interaction", "sentence-transformers", "cohere", "tei"] = Field(
+        "auto",
+        description="late-interaction; a cross-encoder by sentence-transformers; HTTP as Cohere, Jina and vLLM take it"
+        " (cohere) or TEI; none; `auto`: a cross-encoder where a model is named, else late-interaction",
     )
-    model: str | None = Field(None, description="A CrossEncoder's name or path, or the HTTP model's name; unset: none")
+    model: str | None = Field(None, description="A CrossEncoder's name or path, or the HTTP model's name")
     url: str | None = Field(None, description="HTTP: the endpoint's whole URL, such as https://api.jina.ai/v1/rerank")
     api_key: SecretStr | None = Field(None, description="HTTP: the endpoint's key")
-    top_n: int = Field(30, ge=1, description="How many fused candidates are re-read")
+    top_n: int = Field(20, ge=1, description="How many fused candidates are re-read")
     weight: float = Field(0.5, ge=0, description="Weight of the reranker's z-score beside the fused one's")
-    timeout: float = Field(5.0, gt=0, description="Seconds before the fused order stands")
+    budget: float = Field(2.0, gt=0, description="Seconds; what is not scored by then keeps its fused place")
+    cache_mb: int = Field(256, ge=0, description="Late interaction: memory for token vectors of passages met before")
+
+    @property
+    def kind(self) -> Literal["none", "late-interaction", "sentence-transformers", "cohere", "tei"]:
+        """The provider that `auto` comes to."""
+        if self.provider != "auto":
+            return self.provider
+        return "late-interaction" if self.model is None else "sentence-transformers"
 
     @model_validator(mode="after")
-    def _has_an_endpoint(self) -> Self:
-        if self.provider != "sentence-transformers" and self.url is None:
+    def _is_complete(self) -> Self:
+        if self.provider in {"cohere", "tei"} and self.url is None:
             raise PydanticCustomError("no_url", "an HTTP reranker needs PINCITE_RERANKER_URL")
+        if self.provider == "sentence-transformers" and self.model is None:
+            raise PydanticCustomError("no_model", "a cross-encoder needs PINCITE_RERANKER_MODEL")
         return self
 
 

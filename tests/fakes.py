@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from retrieval.errors import EmbedderUnavailable, RerankerUnavailable, UnreadableDocument
-from retrieval.models.protocols import Vectors
+from retrieval.models.protocols import TokenVectors, Vectors
 
 
 class WordEmbedder:
@@ -63,19 +63,43 @@ class TouchyEmbedder(WordEmbedder):
         return super().embed_documents(texts)
 
 
+class WordTokenEmbedder(WordEmbedder):
+    """Gives its words' vectors too, of the first `reach` texts of each call. `read` counts the texts."""
+
+    def __init__(self, reach: int = 1000) -> None:
+        super().__init__()
+        self.reach = reach
+        self.read: list[str] = []
+
+    async def embed_tokens(self, texts: Sequence[str], seconds: float) -> list[TokenVectors | None]:
+        if self.broken or seconds <= 0:
+            raise EmbedderUnavailable("broken on purpose")
+        self.read += texts
+        return [self._tokens(text) if at < self.reach else None for at, text in enumerate(texts)]
+
+    def _tokens(self, text: str) -> TokenVectors:
+        words = re.findall(r"\w+", text.lower())
+        vectors = np.array([self._embed(word) for word in words]).reshape(len(words), self.dimensions)
+        return TokenVectors(
+            ids=np.array([zlib.crc32(word.encode()) for word in words]), vectors=vectors.astype(np.float16)
+        )
+
+
 class OverlapReranker:
-    """Scores by words in common. Can be broken."""
+    """Scores by words in common, the first `reach` passages: slower ones do not get further. Can be broken."""
 
     name = "overlap"
 
-    def __init__(self) -> None:
+    def __init__(self, reach: int = 1000) -> None:
         self.broken = False
+        self.reach = reach
 
-    async def score(self, question: str, passages: Sequence[str]) -> list[float]:
+    async def score(self, question: str, passages: Sequence[str]) -> list[float | None]:
         if self.broken:
             raise RerankerUnavailable("broken on purpose")
         asked = set(question.lower().split())
-        return [float(len(asked & set(passage.lower().split()))) for passage in passages]
+        overlaps = [float(len(asked & set(passage.lower().split()))) for passage in passages]
+        return [overlap if at < self.reach else None for at, overlap in enumerate(overlaps)]
 
     async def ping(self) -> None:
         await self.score("ready", ["ready"])

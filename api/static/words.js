@@ -2,6 +2,7 @@
 
 const DEGRADED = {
   embedder_unavailable: ["Found by words alone", "Search by meaning was not available, so related wording may be missed."],
+  reranker_partial: ["Partly re-read", "The reranker ran out of time: some passages stand where search put them."],
   reranker_unavailable: ["Not re-read", "The reranker was not available: passages stand in the order search gave them."],
   llm_unavailable: ["Quoted, not written", "The language model was not available: the answer is quoted from the passages."],
 };

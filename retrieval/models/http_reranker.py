@@ -37,11 +37,11 @@ class HttpReranker:
         self._url = settings.url
         key = settings.api_key.get_secret_value() if settings.api_key else None
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx2.AsyncClient(headers=headers, timeout=settings.timeout)
+        self._client = httpx2.AsyncClient(headers=headers, timeout=settings.budget)
 
     async def score(self, question: str, passages: Sequence[str]) -> list[float]:
         try:
-            async with asyncio.timeout(self._settings.timeout):
+            async with asyncio.timeout(self._settings.budget):
                 answer = await self._client.post(self._url, json=self._asked(question, passages))
             answer.raise_for_status()
             scores = self._scores(answer.content)

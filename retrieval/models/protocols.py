@@ -1,7 +1,8 @@
 """What the paths ask of a model. Fakes and real models pass one contract suite (tests/contract)."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,25 @@ class Embedder(Protocol):
         """Lets go of threads and connections."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenVectors:
+    """A text's tokens, special ones and punctuation left out: their ids in the vocabulary and a unit vector each."""
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float16]
+
+
+@runtime_checkable
+class TokenEmbedder(Protocol):
+    """What an embedder may be able to do besides: the vectors of a text's single tokens, in their context."""
+
+    async def embed_tokens(self, texts: Sequence[str], seconds: float) -> list[TokenVectors | None]:
+        """Each text's tokens, the first texts first; None for what the time did not reach.
+
+        Raises `EmbedderUnavailable` when the model fails.
+        """
+
+
 class Reranker(Protocol):
     """Reads the question and a passage together and says how well they fit."""
 
@@ -56,8 +76,11 @@ class Reranker(Protocol):
     def name(self) -> str:
         """Model identity, for explanations."""
 
-    async def score(self, question: str, passages: Sequence[str]) -> list[float]:
-        """One score per passage, higher is better, any scale. Raises `RerankerUnavailable`, also past its deadline."""
+    async def score(self, question: str, passages: Sequence[str]) -> Sequence[float | None]:
+        """One score per passage, higher is better, any scale; None for what its time budget did not reach.
+
+        Passages come best first and are read in that order. Raises `RerankerUnavailable`, also when it reached none.
+        """
 
     async def ping(self) -> None:
         """Returns when the model could answer now. Raises `RerankerUnavailable`."""

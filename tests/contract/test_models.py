@@ -9,12 +9,22 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from retrieval.errors import EmbedderUnavailable
-from retrieval.models.protocols import Embedder, Reranker, Vectors
+from retrieval.models.late_interaction import LateInteractionReranker
+from retrieval.models.loading import load_embedder
+from retrieval.models.protocols import Embedder, Reranker, TokenEmbedder, Vectors
 from retrieval.models.sentence_transformer import SentenceTransformerEmbedder
-from tests.fakes import OverlapReranker, WordEmbedder
+from retrieval.settings import EmbedderSettings, RerankerSettings
+from tests.fakes import OverlapReranker, WordEmbedder, WordTokenEmbedder
 
 
-@pytest.fixture(params=["words", pytest.param("minilm", marks=pytest.mark.model)])
+@pytest.fixture(scope="module")
+def minilm_by_torch() -> Embedder:
+    return load_embedder(EmbedderSettings(backend="torch"))
+
+
+@pytest.fixture(
+    params=["words", *(pytest.param(name, marks=pytest.mark.model) for name in ("minilm", "minilm_by_torch"))]
+)
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     model: Embedder = request.getfixturevalue(request.param)
     return model
@@ -75,7 +85,7 @@ async def test_what_is_embedded_while_a_caller_waits_is_the_same(embedder: Embed
 async def test_a_vector_without_a_direction_is_a_failure(minilm: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN from a broken model is `EmbedderUnavailable`, not a question that the database chokes on."""
     assert isinstance(minilm, SentenceTransformerEmbedder)
-    monkeypatch.setattr(minilm._asked_model, "encode", lambda *_args, **_options: np.full((1, 384), np.nan))
+    monkeypatch.setattr(minilm._models.questions, "encode", lambda *_args, **_options: np.full((1, 384), np.nan))
     with pytest.raises(EmbedderUnavailable, match="NaN"):
         await minilm.embed_question("pump")
 
@@ -96,9 +106,8 @@ async def test_a_question_does_not_wait_for_documents(minilm: Embedder, monkeypa
     await minilm.embed_question("pump")
     answered.set()
     assert (await embedding).shape == (1, minilm.dimensions)
-    pairs = zip(minilm._model.parameters(), minilm._asked_model.parameters(), strict=True)
-    assert all(one is other for one, other in pairs)
-    assert minilm._model.tokenizer is not minilm._asked_model.tokenizer
+    models = minilm._models
+    assert len({id(model.tokenizer) for model in (models.documents, models.passages, models.questions)}) == 3
 
 
 async def test_a_living_model_answers_a_ping(embedder: Embedder) -> None:
@@ -106,12 +115,43 @@ async def test_a_living_model_answers_a_ping(embedder: Embedder) -> None:
     await embedder.ping()
 
 
-async def test_a_reranker_scores_every_passage() -> None:
-    """One score per passage, higher for the better one."""
-    reranker: Reranker = OverlapReranker()
-    scores = await reranker.score("vacation days", ["pumps", "vacation days in Norway", ""])
-    assert len(scores) == 3
-    assert scores[1] == max(scores)
+@pytest.fixture(params=["overlap", "late interaction", pytest.param("over minilm", marks=pytest.mark.model)])
+def reranker(request: pytest.FixtureRequest) -> Reranker:
+    if request.param == "overlap":
+        return OverlapReranker()
+    embedder = request.getfixturevalue("minilm") if "minilm" in request.param else WordTokenEmbedder()
+    return LateInteractionReranker(embedder, RerankerSettings(budget=60))
+
+
+async def test_a_reranker_scores_every_passage(reranker: Reranker) -> None:
+    """One score per passage, higher for the better one, the same for the same; no passages have no scores."""
+    scores = await reranker.score("vacation days", ["pumps", "vacation days in Norway", "", "pumps"])
+    assert len(scores) == 4
+    assert scores[1] == max(score for score in scores if score is not None)
+    assert scores[0] == pytest.approx(scores[3])
+    assert await reranker.score("vacation days", []) == []
+    await reranker.ping()
+
+
+@pytest.mark.model
+async def test_tokens_are_those_that_say_something(minilm: Embedder) -> None:
+    """Unit vectors, one per word piece; the model's own signs and punctuation have none, nor has padding."""
+    assert isinstance(minilm, TokenEmbedder)
+    alone, longer, empty, marks = await minilm.embed_tokens(["pump", "pump, pump! (a pump)", "", "?!"], seconds=60)
+    assert alone
+    assert longer
+    assert empty
+    assert marks
+    assert [len(each.ids) for each in (alone, longer, empty, marks)] == [1, 4, 0, 0]
+    np.testing.assert_allclose(np.linalg.norm(longer.vectors.astype(np.float32), axis=1), 1, atol=1e-2)
+    assert longer.ids[0] == alone.ids[0]
+
+
+@pytest.mark.model
+async def test_what_time_does_not_reach_is_none(minilm: Embedder) -> None:
+    """Texts whose time is over before their batch begins have no tokens, and no time is spent on them."""
+    assert isinstance(minilm, TokenEmbedder)
+    assert await minilm.embed_tokens(["pump"] * 3, seconds=0) == [None] * 3
 
 
 def test_the_fake_can_be_broken() -> None:

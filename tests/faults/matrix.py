@@ -181,7 +181,7 @@ def _embedding(address: str) -> EmbedderSettings:
 
 
 def _reranking(address: str) -> RerankerSettings:
-    return RerankerSettings(provider="cohere", model="overlap", url=address, timeout=DEADLINES["rerank"])
+    return RerankerSettings(provider="cohere", model="overlap", url=address, budget=DEADLINES["rerank"])
 
 
 def _writing(server: ScriptedLlm, address: str) -> LlmSettings:

@@ -239,6 +239,15 @@ async def test_a_dead_reranker_leaves_the_fused_order(pumps: str) -> None:
     assert [ranked.passage.key for ranked in broken.passages] == [ranked.passage.key for ranked in fused.passages]
 
 
+async def test_a_reranker_out_of_time_is_declared(pumps: str) -> None:
+    """Where its budget reached only some, those are in its order among themselves, and the answer says so."""
+    question = asked("red pump", "group:eng", "group:board")
+    async with open_engine(on_database(pumps), embedder=WordEmbedder(), reranker=OverlapReranker(reach=1)) as engine:
+        found = await retrieve(engine, question)
+    assert found.degraded == (Degradation.RERANKER_PARTIAL,)
+    assert [ranked.rerank_score is None for ranked in found.passages] == [False] + [True] * (len(found.passages) - 1)
+
+
 async def test_a_reranker_that_cannot_be_loaded_is_declared(pumps: str) -> None:
     """A configured cross-encoder that does not load is a degradation and a line in readiness, not a failed start."""
     settings = replace(on_database(pumps), reranker=RerankerSettings(model="/nowhere/cross-encoder"))

@@ -11,9 +11,9 @@ from retrieval.answering import retrieve
 from retrieval.domain import Degradation, Question
 from retrieval.engine import open_engine
 from retrieval.errors import RerankerUnavailable
+from retrieval.models.cross_encoder import CrossEncoderReranker
 from retrieval.models.minilm import minilm_path
 from retrieval.models.protocols import Embedder
-from retrieval.models.sentence_transformer import CrossEncoderReranker
 from retrieval.settings import RerankerSettings, Settings
 
 pytestmark = pytest.mark.model
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def reranker(folder: Path) -> AsyncIterator[CrossEncoderReranker]:
-    made = CrossEncoderReranker(RerankerSettings(model=str(folder)))
+    made = CrossEncoderReranker(RerankerSettings(model=str(folder), budget=60))
     yield made
     await made.close()
 
@@ -47,9 +47,10 @@ async def test_one_score_per_passage(reranker: CrossEncoderReranker) -> None:
 async def test_it_takes_part_in_a_search(folder: Path, sample_settings: Settings, minilm: Embedder) -> None:
     """Configured by path, it re-reads the best passages; nothing is lost, nothing degraded."""
     question = Question(text="on-call handover", caller=caller("halden", ["group:engineering"]), limit=8)
-    async with open_engine(sample_settings, embedder=minilm) as engine:
+    plain = replace(sample_settings, reranker=RerankerSettings(provider="none"))
+    async with open_engine(plain, embedder=minilm) as engine:
         fused = await retrieve(engine, replace(question, limit=30))
-    settings = replace(sample_settings, reranker=RerankerSettings(model=str(folder), top_n=5, weight=5.0))
+    settings = replace(sample_settings, reranker=RerankerSettings(model=str(folder), top_n=5, weight=5.0, budget=60))
     async with open_engine(settings, embedder=minilm) as engine:
         reranked = await retrieve(engine, replace(question, limit=30))
     assert reranked.degraded == ()
@@ -60,7 +61,7 @@ async def test_it_takes_part_in_a_search(folder: Path, sample_settings: Settings
 
 async def test_too_slow_is_given_up(folder: Path, sample_settings: Settings, minilm: Embedder) -> None:
     """Past its time-out the fused order stands, declared."""
-    settings = replace(sample_settings, reranker=RerankerSettings(model=str(folder), timeout=0.000_001))
+    settings = replace(sample_settings, reranker=RerankerSettings(model=str(folder), budget=0.000_001))
     async with open_engine(settings, embedder=minilm) as engine:
         found = await retrieve(engine, Question(text="handover", caller=caller("halden", []), limit=3))
     assert found.degraded == (Degradation.RERANKER_UNAVAILABLE,)

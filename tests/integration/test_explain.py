@@ -31,8 +31,8 @@ QUESTION = "Which pump has the relay 7?"
 class ContraryReranker(OverlapReranker):
     """Puts last what has most words in common."""
 
-    async def score(self, question: str, passages: Sequence[str]) -> list[float]:
-        return [-score for score in await super().score(question, passages)]
+    async def score(self, question: str, passages: Sequence[str]) -> list[float | None]:
+        return [-(score or 0.0) for score in await super().score(question, passages)]
 
 
 @pytest.fixture(scope="module")

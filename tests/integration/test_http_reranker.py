@@ -64,7 +64,7 @@ def server() -> Iterator[tuple[RerankServer, str]]:
 @asynccontextmanager
 async def opened(base: str, shape: str, **more: Any) -> AsyncIterator[HttpReranker]:
     provider: Literal["cohere", "tei"] = "tei" if shape == "tei" else "cohere"
-    reranker = load_reranker(RerankerSettings(provider=provider, model="m", url=f"{base}/{shape}", **more))
+    reranker = load_reranker(RerankerSettings(provider=provider, model="m", url=f"{base}/{shape}", **more), None)
     assert isinstance(reranker, HttpReranker)
     yield reranker
     await reranker.close()
@@ -106,7 +106,7 @@ async def test_what_is_no_score_is_a_failure(server: tuple[RerankServer, str], s
 async def test_a_slow_server_is_given_up(server: tuple[RerankServer, str]) -> None:
     """The clock is on the whole call."""
     server[0].slow = 5.0
-    async with opened(server[1], "tei", timeout=0.2) as reranker:
+    async with opened(server[1], "tei", budget=0.2) as reranker:
         with pytest.raises(RerankerUnavailable, match="did not answer"):
             await reranker.score("q", ["a"])
 

@@ -1,0 +1,30 @@
+"""The tokens of a text that say something, and their vectors."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.models.protocols import TokenVectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+
+def telling_tokens(tokenizer: "PreTrainedTokenizerBase") -> NDArray[np.bool_]:
+    """By id: whether the token has a letter or a digit and is none of the model's own signs."""
+    telling = np.zeros(len(tokenizer), dtype=np.bool_)
+    for token, at in tokenizer.get_vocab().items():
+        telling[at] = any(character.isalnum() for character in token)
+    telling[list(tokenizer.all_special_ids)] = False
+    return telling
+
+
+def token_vectors(row: "dict[str, Tensor]", telling: NDArray[np.bool_]) -> TokenVectors:
+    """From what sentence-transformers gives of one text, padding and all. Half precision halves the memory."""
+    ids = row["input_ids"].cpu().numpy()
+    kept = telling[ids] & (row["attention_mask"].cpu().numpy() == 1)
+    vectors = row["token_embeddings"].cpu().numpy()[kept].astype(np.float32)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return TokenVectors(ids=ids[kept], vectors=vectors.astype(np.float16))
