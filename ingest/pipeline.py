@@ -211,10 +211,10 @@ def _cut(run: Run, documents: Iterable[Parsed], outcomes: _Outcomes) -> Iterator
 
 
 def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], outcomes: _Outcomes) -> None:
-    """Embeds batch by batch, while a thread stores the batch before."""
-    with ThreadPoolExecutor(1, thread_name_prefix="writer") as thread:
+    """Embeds batch by batch, while one thread stores the batch before and another cuts the batch after."""
+    with ThreadPoolExecutor(1, "writer") as thread, ThreadPoolExecutor(1, "cutter") as cutter:
         storing: Future[None] | None = None
-        for batch in _batches(documents):
+        for batch in _ahead(_batches(documents), cutter):
             if run.dry_run:
                 for document in batch:
                     outcomes.note("indexed", document.parsed.source.uri, len(document.chunks))
@@ -225,6 +225,14 @@ def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], ou
             storing = thread.submit(_store_batch, writer, embedded, outcomes)
         if storing is not None:
             storing.result()
+
+
+def _ahead(batches: Iterator[list[_CutDocument]], cutter: ThreadPoolExecutor) -> Iterator[list[_CutDocument]]:
+    """The batches; while one is in use, the next is being made."""
+    coming = cutter.submit(next, batches, None)
+    while (batch := coming.result()) is not None:
+        coming = cutter.submit(next, batches, None)
+        yield batch
 
 
 def _batches(documents: Iterable[_CutDocument]) -> Iterator[list[_CutDocument]]:

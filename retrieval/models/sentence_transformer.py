@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _PASSAGES_AT_ONCE = 8
 """Passages computed at once while a caller waits: few, so that deadlines are met within the time of so many."""
+_SENTENCES_AT_ONCE = 32
+"""All that one answer asks for, and no more tokens than those passages have."""
 
 
 class SentenceTransformerEmbedder:
@@ -53,7 +55,7 @@ class SentenceTransformerEmbedder:
         self._questions = _thread("questions", 1)
         ask, read = partial(self._encode, models.questions), partial(self._encode, models.passages)
         self._asked = Batcher[str, Vectors](ask, self._questions, settings.batch_size)
-        self._read = Batcher[str, Vectors](read, self._passages, _PASSAGES_AT_ONCE)
+        self._read = Batcher[str, Vectors](read, self._passages, _SENTENCES_AT_ONCE)
         self._tokens = Batcher(self._encode_tokens, self._passages, _PASSAGES_AT_ONCE)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
