@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-
 _PASSAGES_AT_ONCE = 8
 """Passages computed at once while a caller waits: few, so that deadlines are met within the time of so many."""
 _SENTENCES_AT_ONCE = 32
@@ -112,7 +111,10 @@ class SentenceTransformerEmbedder:
         except Exception as error:
             raise EmbedderUnavailable(f"the embedding model failed: {error}") from error
         rows = cast("list[dict[str, Tensor]]", found)
-        return [token_vectors(row, self._says_something) for row in rows]
+        tokens = [token_vectors(row, self._says_something) for row in rows]
+        if not all(np.isfinite(each.vectors).all() for each in tokens):
+            raise EmbedderUnavailable("the embedding model gave a vector with no direction (NaN)")
+        return tokens
 
 
 def _load(settings: EmbedderSettings) -> "SentenceTransformer":

@@ -149,7 +149,7 @@ def test_command(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     found = json.loads(result.read_text())
     assert found["measures"]["nDCG@10"]["value"] == 1
     assert found["questions"][-1]["ranking"] == ["beir-small/valve", "beir-small/pump"]
-    assert list(found["ablation"]) == ["dense", "lexical", "fused"]
+    assert list(found["ablation"]) == ["dense", "lexical", "fused", "fused + reranker"]
 
     again = CliRunner().invoke(app, [*common, "--beir", str(good), "--sample-queries", "8"])
     assert again.exit_code == 0, again.output
