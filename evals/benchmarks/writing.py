@@ -26,7 +26,7 @@ from retrieval.engine import IndexProfile
 DIMENSIONS = 384
 _TENANT = tenant_id("bench")
 _PROFILE = IndexProfile(embedder="made-up", dimensions=DIMENSIONS)
-_OF_WORDS = frozenset(tenant_statement("ingest", name) for name in ("add_terms", "count_terms"))
+_OF_WORDS = tuple(tenant_statement("ingest", name) for name in ("add_terms", "count_terms"))
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -78,7 +78,7 @@ async def fuse(
     Raises `StoreUnavailable`.
     """
     dense_ranks, lexical_ranks = _ranks(dense), _ranks(lexical.hits)
-    keys = sorted(dense_ranks.keys() | lexical_ranks.keys())
+    keys = list(dense_ranks.keys() | lexical_ranks.keys())
     if not keys:
         return ()
     async with store.session(caller) as session:

@@ -2,9 +2,11 @@
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
@@ -18,6 +20,7 @@ from retrieval.answering import retrieve
 from retrieval.domain import Passage, Question
 from retrieval.engine import open_engine
 from retrieval.errors import EmbedderUnavailable, InputError
+from retrieval.models.protocols import Vectors
 from retrieval.search.planning import vector_index_name
 from retrieval.settings import Settings
 from tests.conftest import ingest_folder, on_database
@@ -316,3 +319,32 @@ async def test_a_passage_knows_the_page_of_each_word(dsn: str, docs: Path, words
     assert place("Buy") == (1, ("Oil",))
     assert place("Summer") == place("flows") == (2, ("Summer",))
     assert place("Winter") == place("creeps") == (3, ("Winter",))
+
+
+class _Immeasurable(WordEmbedder):
+    """Gives texts about pumps a vector that Postgres does not take."""
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        vectors = super().embed_documents(texts)
+        vectors[["pump" in text for text in texts]] = np.nan
+        return vectors
+
+
+def test_a_refused_document_costs_itself_only(dsn: str, docs: Path) -> None:
+    """Documents are stored a few at a time; one that Postgres refuses is a line in the report, the others are there."""
+    report = ingest_folder(dsn, _Immeasurable(), "acme", Request(paths=(docs,), acl=EVERYONE))
+    assert [(failure.uri, failure.reason) for failure in report.failures] == [("docs/pump.md", "refused_by_database")]
+    assert report.indexed == ("docs/leave.txt",)
+    assert list(column(dsn, "chunk_count")) == ["docs/leave.txt"]
+    counted_right(dsn)
+
+
+def test_a_group_loses_its_documents_together(dsn: str, docs: Path) -> None:
+    """Permissions that one run takes away from several documents are gone in one transaction, and the counts follow."""
+    for groups in (["group:a", "group:b"], ["group:b"]):
+        entries: list[dict[str, object]] = [{"path": path, "allow": groups} for path in ("pump.md", "leave.txt")]
+        report = ingest_folder(dsn, WordEmbedder(), "acme", listed(docs, *entries))
+    assert len(report.updated) == 2
+    assert list(column(dsn, "acl").values()) == [["group:b"], ["group:b"]]
+    assert len(set(column(dsn, "xmin::text").values())) == 1
+    counted_right(dsn)
