@@ -203,7 +203,8 @@ async def test_common_words_do_not_make_a_candidate(engine: Engine, monkeypatch:
     """A chunk that holds only words which are not looked up, or not all that are needed, is told so."""
     for bound, reason in ((10, LegReason.NO_WORD_LOOKED_UP), (2, LegReason.NOT_ALL_WORDS)):
         monkeypatch.setattr(terms, "POSTINGS_BOUND", bound)
-        document = await told(engine, "0.txt", asked("relay pump"))
+        monkeypatch.setattr(terms, "WIDER_BOUND", bound)
+        document = await told(narrowed(engine, exact_below=0), "0.txt", asked("relay pump"))
         assert document.lexical is not None
         assert (document.lexical.reason, document.lexical.words) == (reason, ("pump",))
 

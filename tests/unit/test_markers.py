@@ -61,10 +61,10 @@ async def test_neighbours_share_their_claim() -> None:
 async def test_a_hostile_text_takes_no_time() -> None:
     """Thousands of half markers, blanks and backticks are read in linear time and kept as they are."""
     text = "[1 " * 2000 + " " * 3000 + "x" + "[" * 2000 + "`" * 2000 + "x"
-    started = time.monotonic()
+    started = time.thread_time()  # how busy the machine is does not count
     answer, _ = await read(text)
     assert answer.text == text
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,6 @@ async def test_a_hostile_text_takes_no_time() -> None:
 )
 async def test_a_hostile_text_in_small_pieces_takes_no_time(text: str) -> None:
     """Openings without end, and the same claim again and again, cost each little more than once."""
-    started = time.monotonic()
+    started = time.thread_time()  # how busy the machine is does not count
     await read(*(text[at : at + 4] for at in range(0, len(text), 4)))
-    assert time.monotonic() - started < 1.5
+    assert time.thread_time() - started < 1.5
