@@ -73,7 +73,7 @@ class RerankerSettings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="HTTP: the endpoint's key")
     top_n: int = Field(20, ge=1, description="How many fused candidates are re-read")
     weight: float = Field(0.5, ge=0, description="Weight of the reranker's z-score beside the fused one's")
-    budget: float = Field(2.0, gt=0, description="Seconds; what is not scored by then keeps its fused place")
+    budget: float = Field(1.0, gt=0, description="Seconds; what is not scored by then keeps its fused place")
     cache_mb: int = Field(256, ge=0, description="Late interaction: memory for token vectors of passages met before")
 
     @property
