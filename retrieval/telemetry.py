@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from retrieval.domain import AnswerFinished, Degradation, DensePath, Outcome, Retrieval
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_ROWS = (0, 10, 100, 1_000, 5_000, 20_000, 100_000, 1_000_000)
+_ROWS = (10, 100, 1_000, 5_000, 20_000, 100_000, 1_000_000)
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
 _NO_PATH = "none"
 _FAILED = "failed"
@@ -43,14 +43,14 @@ class Telemetry:
         """
         for stage, milliseconds in retrieval.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
-        self._examined.labels("lexical").observe(postings)
+        self._examined.labels("lexical").observe(_rough(postings))
         self._degraded(retrieval.degraded)
         plan = retrieval.plan
         self._plans.labels(plan.path if plan else _NO_PATH).inc()
         if plan is not None:
-            self._visible.observe(plan.visible_chunks)
+            self._visible.observe(_rough(plan.visible_chunks))
             if plan.path is DensePath.EXACT:
-                self._examined.labels("dense").observe(plan.visible_chunks)
+                self._examined.labels("dense").observe(_rough(plan.visible_chunks))
 
     def answered(self, finished: AnswerFinished, retrieval: Retrieval) -> None:
         """An answer came to a good end; what its retrieval degraded by is counted already."""
@@ -96,3 +96,8 @@ class Telemetry:
     def _histogram(self, name: str, meaning: str, label: str | None, buckets: Iterable[float]) -> Histogram:
         labels = () if label is None else (label,)
         return Histogram(f"pincite_{name}", meaning, labels, registry=self.registry, buckets=tuple(buckets))
+
+
+def _rough(rows: int) -> int:
+    """Its bucket's bound: from an exact sum, whoever asks one word could read how many documents hold it."""
+    return next((bound for bound in _ROWS if rows <= bound), 10 * _ROWS[-1])

@@ -244,7 +244,8 @@ def _print(cells: Sequence[Cell], chunks: int, tenants: int, *, record: bool) ->
         f"{chunks:,} made-up chunks of {DIMENSIONS} dimensions, {tenants:,} tenants of Zipf sizes, {len(GROUPS)} groups"
     )
     body = (
-        f"{about} that see 0.1 to 100 %, half of them by topic; {len(cells) // len(rows)} cells.\n\n{table}\n\n"
+        f"{about} that see 0.1 to 100 %, half of them by topic; {len(cells) // len(rows)} cells"
+        f" of {len(cells[0].recalls)} questions.\n\n{table}\n\n"
         f"![CPU time by visible chunks](search.svg)\n\n"
         f"Slower than the better of the others (at recall ≥ {_RIGHT}) by more than a fifth, by cell:\n\n{slower}"
     )

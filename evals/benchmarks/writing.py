@@ -1,11 +1,12 @@
 """What the writer makes of vectors that are given, against raw COPY: `python -m evals.benchmarks.writing`.
 
 Raw COPY BINARY of text and vector into a table of these columns is the floor: no second wall, no words, no permissions,
-no counts. The words have a column of their own, because no COPY computes them. All of it in one run, in turns.
+no counts. The words are kept apart as well, because no COPY computes them. Batch by batch in turns, a transaction each;
+wall time, and CPU time of client and server.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,15 @@ import psycopg
 import typer
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
+from psycopg import sql
 
 from evals.benchmarks.made_up_documents import batches, made_up_documents
-from evals.benchmarks.measuring import markdown, open_bench, publish
+from evals.benchmarks.measuring import cpu_ms, markdown, open_bench, publish
 from ingest.store import EmbeddedDocument, TenantWriter, add_tenant, build_vector_index, open_writer
 from retrieval.access import tenant_id
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.engine import IndexProfile
+from retrieval.search.planning import vector_index_name
 
 DIMENSIONS = 384
 _TENANT = tenant_id("bench")
@@ -31,36 +34,37 @@ _OF_WORDS = tuple(tenant_statement("ingest", name) for name in ("add_terms", "co
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Wall time, and CPU time of client and server together, in milliseconds."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(wall=self.wall + other.wall, cpu=self.cpu + other.cpu)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(wall=self.wall - other.wall, cpu=self.cpu - other.cpu)
+
+    @classmethod
+    def so_far(cls, pid: int) -> "Spent":
+        """Up to now, with the server's process `pid`."""
+        return cls(wall=time.perf_counter() * 1000, cpu=time.process_time() * 1000 + cpu_ms(pid))
+
+
 class _TimedWriter(TenantWriter):
     """Keeps apart what the words cost."""
 
-    words_seconds = 0.0
+    words = Spent()
 
     def _run(self, statement: TenantStatement, **parameters: object) -> int:
-        begun = time.perf_counter()
+        begun = Spent.so_far(self._connection.info.backend_pid)
         try:
             return super()._run(statement, **parameters)
         finally:
             if statement in _OF_WORDS:
-                self.words_seconds += time.perf_counter() - begun
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rates:
-    """Chunks per second: the writer, the writer but for the words, and raw COPY."""
-
-    writer: float
-    without_words: float
-    copy: float
-
-    def row(self, name: str) -> list[object]:
-        """For the table."""
-        return [
-            name,
-            *(f"{rate:,.0f}" for rate in (self.writer, self.without_words, self.copy)),
-            f"{self.writer / self.copy:.2f}",
-            f"{self.without_words / self.copy:.2f}",
-        ]
+                self.words += Spent.so_far(self._connection.info.backend_pid) - begun
 
 
 def main(
@@ -79,18 +83,11 @@ def main(
             register_vector(connection)
             _empty(connection)
             add_tenant(bench.dsn, _TENANT)
-            rows.append(_rates(bench.dsn, connection, documents[:first]).row(f"documents of {size}, no index"))
+            rows.append([f"documents of {size}, no index", *_rates(bench.dsn, connection, documents[:first])])
             build_vector_index(bench.dsn, _TENANT, _PROFILE, 0)
             connection.execute(_RAW_INDEX)
-            rows.append(_rates(bench.dsn, connection, documents[first:]).row(f"documents of {size}, index in place"))
-    columns = [
-        "chunks per second",
-        "writer",
-        "but for the words",
-        "COPY BINARY",
-        "writer / COPY",
-        "but for the words / COPY",
-    ]
+            rows.append([f"documents of {size}, index in place", *_rates(bench.dsn, connection, documents[first:])])
+    columns = ["", "writer, chunks/s", "COPY, chunks/s", "of COPY", "by cpu", "but for the words", "by cpu"]
     about = (
         f"{chunks:,} made-up chunks, their vectors of {DIMENSIONS} given; {indexed_chunks:,} more with an HNSW index."
     )
@@ -98,6 +95,7 @@ def main(
 
 
 def _empty(connection: Connection) -> None:
+    connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(vector_index_name(_TENANT))))
     connection.execute("TRUNCATE tenants CASCADE")
     connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s) ON CONFLICT DO NOTHING", [DIMENSIONS])
     connection.execute("DROP TABLE IF EXISTS raw_chunks")
@@ -107,13 +105,24 @@ def _empty(connection: Connection) -> None:
     connection.execute("ALTER TABLE raw_chunks ALTER COLUMN embedding SET STORAGE PLAIN")
 
 
-def _rates(dsn: str, connection: Connection, documents: Sequence[EmbeddedDocument]) -> Rates:
-    count = sum(len(made.chunks) for made in documents)
+def _rates(dsn: str, connection: Connection, documents: Sequence[EmbeddedDocument]) -> list[str]:
+    """The table's figures: rates of both, and what part of COPY's the writer's is, with and without the words."""
+    written, copied = Spent(), Spent()
+    pid = connection.info.backend_pid
     with _open(dsn) as writer:
-        whole = _timed(lambda: _write(writer, documents))
-        words = writer.words_seconds
-    copy = _timed(lambda: _copy(connection, documents))
-    return Rates(writer=count / whole, without_words=count / (whole - words), copy=count / copy)
+        writers_pid = writer._connection.info.backend_pid  # noqa: SLF001 - the server's process, for its clock
+        for some in batches(documents):
+            begun = Spent.so_far(writers_pid)
+            writer.replace(some)
+            written += Spent.so_far(writers_pid) - begun
+            begun = Spent.so_far(pid)
+            _copy(connection, some)
+            copied += Spent.so_far(pid) - begun
+        rest = written - writer.words
+    count = sum(len(made.chunks) for made in documents)
+    rates = (f"{count / spent.wall * 1000:,.0f}" for spent in (written, copied))
+    parts = (copied.wall / written.wall, copied.cpu / written.cpu, copied.wall / rest.wall, copied.cpu / rest.cpu)
+    return [*rates, *(f"{part:.2f}" for part in parts)]
 
 
 @contextmanager
@@ -122,23 +131,12 @@ def _open(dsn: str) -> Iterator[_TimedWriter]:
         yield _TimedWriter(writer._connection, _TENANT)  # noqa: SLF001 - the same connection, with a clock
 
 
-def _write(writer: TenantWriter, documents: Sequence[EmbeddedDocument]) -> None:
-    for some in batches(documents):
-        writer.replace(some)
-
-
 def _copy(connection: Connection, documents: Sequence[EmbeddedDocument]) -> None:
     with connection.cursor() as cursor, cursor.copy(_RAW) as copy:
         copy.set_types(("text", "text", "int4", "text", "halfvec"))
         for made in documents:
             for chunk, vector in zip(made.chunks, made.vectors, strict=True):
                 copy.write_row((_TENANT, made.parsed.source.uri, chunk.ordinal, chunk.text, HalfVector(vector)))
-
-
-def _timed(work: Callable[[], None]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 _RAW = "COPY raw_chunks (tenant_id, uri, ordinal, text, embedding) FROM STDIN WITH (FORMAT binary)"

@@ -2,17 +2,32 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from retrieval.search.fusion import FusedPassage
 from retrieval.search.phrases import held
 
 ALIKE = 0.9
-"""Passages that share so many of their words (of those in either) say the same, unless a number or a `not` differs."""
+"""Passages may say the same where one holds all words of the other, and these are so many of its own."""
 
 _WORD = re.compile(r"\w+")
 _NEGATIONS = frozenset(("no", "not", "nor", "never", "none", "without", "cannot", "t"))  # don't: don, t
 _NEGATIONS |= frozenset(("nicht", "kein", "keine", "keinen", "keinem", "keiner", "keines", "nie", "niemals", "ohne"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """A passage's words in their order, each of them once, and those of the line it was embedded with."""
+
+    text: tuple[str, ...]
+    distinct: frozenset[str]
+    context: frozenset[str]
+
+
+def _words(found: FusedPassage) -> _Words:
+    text = tuple(_WORD.findall(found.passage.text.casefold()))
+    context = frozenset(_WORD.findall(found.context.casefold()))
+    return _Words(text=text, distinct=frozenset(text), context=context)
 
 
 def arrange(found: Sequence[FusedPassage], quotations: Sequence[str], wanted: int) -> tuple[FusedPassage, ...]:
@@ -24,33 +39,38 @@ def arrange(found: Sequence[FusedPassage], quotations: Sequence[str], wanted: in
     if quotations:
         found = sorted(found, key=lambda each: -held(quotations, each.passage.text))
     kept: list[FusedPassage] = []
-    words: list[frozenset[str]] = []
+    words: list[_Words] = []
     copies: list[FusedPassage] = []
     examined = 0
     for each in found:
         if len(kept) == wanted:
             break
         examined += 1
-        these = frozenset(_WORD.findall(f"{each.context} {each.passage.text}".casefold()))
+        these = _words(each)
         original = next((at for at, others in enumerate(words) if _say_the_same(these, others)), None)
         if original is None:
             kept.append(each)
             words.append(these)
         else:
             kept[original] = _with_copy(kept[original], each)
-            copies.append(each)
+            copies.append(replace(each, duplicates=()))
     return (*kept, *copies, *found[examined:])
 
 
-def _say_the_same(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Two editions that differ in a number, or where one says `not`, do not."""
-    fewer, more = sorted((len(words), len(others)))
-    if fewer < ALIKE * more:
+def _say_the_same(one: _Words, other: _Words) -> bool:
+    """One may have a few words more, but none in place of the other's (`granted`, `refused`), and no other order.
+
+    Two editions that differ in a number, or where one says `not`, do not say the same.
+    """
+    shorter, longer = sorted((one, other), key=lambda words: len(words.distinct))
+    if not shorter.distinct or len(shorter.distinct) < ALIKE * len(longer.distinct):
         return False
-    common = len(words & others)
-    if common < ALIKE * (fewer + more - common):
+    if not shorter.distinct <= longer.distinct:
         return False
-    return not any(word in _NEGATIONS or any(map(str.isdigit, word)) for word in words ^ others)
+    apart = (longer.distinct - shorter.distinct) | (one.context ^ other.context)
+    if any(word in _NEGATIONS or any(map(str.isdigit, word)) for word in apart):
+        return False
+    return tuple(word for word in longer.text if word in shorter.distinct) == shorter.text
 
 
 def _with_copy(original: FusedPassage, copy: FusedPassage) -> FusedPassage:

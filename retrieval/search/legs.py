@@ -108,16 +108,20 @@ class _Look:
         terms = self.terms
         if not terms.words:
             return LexicalPath.NO_WORDS, []
+        enough = min(ENOUGH, self._settings.candidates)
         hits = await self._up(terms.rarest)
-        if len(hits) >= min(ENOUGH, self._settings.candidates) or terms.rarest == terms.every:
+        if len(hits) >= enough or terms.rarest == terms.every:
             return LexicalPath.RAREST, hits
         plan = await plan_dense(self._session, self._tenant, self._settings)
-        if plan.visible_chunks <= self._settings.exact_below:
-            self.postings += plan.visible_chunks
+        visible = min(plan.visible_chunks, plan.tenant_chunks)
+        if visible <= self._settings.exact_below:
+            self.postings += visible
             return LexicalPath.VISIBLE, await self._hits(_VISIBLE)
         if terms.wider != terms.rarest:
             hits = await self._up(terms.wider)
-        return LexicalPath.WIDER, hits or await self._up(terms.every)
+        if len(hits) < enough and terms.wider != terms.every:
+            hits = await self._up(terms.every)
+        return LexicalPath.WIDER, hits
 
     async def for_quotations(self, question: str) -> list[Hit]:
         """Chunks that hold all words of a quotation: those that hold them in order are among them."""

@@ -38,6 +38,8 @@ class Narrowing:
 
     document_filter: str | None = None
     chunk_filter: str | None = None
+    place_alone: bool = False
+    """Whether the chunks' filter is about where they stand and nothing else: then their documents are not read."""
     values: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -46,6 +48,7 @@ class Narrowing:
         return {
             "document_filter": self.document_filter,
             "chunk_filter": self.chunk_filter,
+            "place_alone": self.place_alone,
             "filter_values": Jsonb(self.values),
         }
 
@@ -62,12 +65,18 @@ def compiled(wanted: Filter) -> Narrowing:
     path = _Path()
     of_documents: list[str] = []
     of_chunks: list[str] = []
+    named: set[str] = set()
     for part in wanted.parts if isinstance(wanted, AllOf) else (wanted,):
-        about_chunks = any(condition.field in OF_CHUNK for condition in conditions(part))
-        (of_chunks if about_chunks else of_documents).append(path.predicate(part))
+        fields = {condition.field for condition in conditions(part)}
+        if fields.isdisjoint(OF_CHUNK):
+            of_documents.append(path.predicate(part))
+        else:
+            of_chunks.append(path.predicate(part))
+            named |= fields
     return Narrowing(
         document_filter=" && ".join(of_documents) or None,
         chunk_filter=" && ".join(of_chunks) or None,
+        place_alone=named <= OF_CHUNK.keys(),
         values=path.values,
     )
 

@@ -44,7 +44,7 @@ async def join_neighbours(
     for group in groups:
         span = spans.get(group[0].passage.key)
         text = texts.get((span.key.document_id, span.char_start)) if span else None
-        if span is None or text is None:
+        if span is None or text is None or not _of(group, text):
             passages += group
         else:
             best = min(group, key=lambda each: order[each.passage.key])
@@ -106,6 +106,11 @@ async def _read(store: Store, caller: Caller, spans: Sequence[Passage]) -> dict[
             char_ends=[span.char_end for span in spans],
         )
     return {(row.document_id, row.char_start): row.text for row in rows}
+
+
+def _of(group: _Group, text: str) -> bool:
+    """Whether the text is that of the chunks: a document taken away and put back begins at version 1 again."""
+    return text.startswith(group[0].passage.text) and text.endswith(group[-1].passage.text)
 
 
 def _joined(group: _Group, best: FusedPassage, passage: Passage) -> FusedPassage:

@@ -43,6 +43,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counted:
+    complete: bool
     chunk_count: int
 
 
@@ -55,7 +56,10 @@ class _Sampled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reach:
-    """How many chunks the caller may see, how many of these match, at least `surely`, and whether that is counted."""
+    """How many chunks the caller may see, how many of these match, at least `surely`, and whether that is counted.
+
+    Estimates are of the caller's own documents alone: held against the tenant's total, they would tell it.
+    """
 
     visible: int
     matching: int
@@ -80,7 +84,8 @@ async def plan_dense(
     walked, ef_search = _walk(settings, share)
     # At worst, where permissions go with topics, a walk answers only this share of the questions; the others are
     # compared after all.
-    compare = not known.indexed or reach.matching <= max(settings.exact_below, WALK_COST * ef_search / share)
+    to_compare = min(reach.matching, known.tenant_chunks)
+    compare = not known.indexed or to_compare <= max(settings.exact_below, WALK_COST * ef_search / share)
     path = DensePath.EXACT if compare else DensePath.INDEX
     if narrowing.narrows and reach.counted and not reach.matching:
         path = DensePath.NOTHING
@@ -98,12 +103,11 @@ async def plan_dense(
 
 
 async def _visible(session: CallerSession, known: _Known, settings: SearchSettings) -> _Reach:
-    visible, surely = min(known.at_most, known.tenant_chunks), known.at_least
-    counted = known.at_least == known.at_most
+    visible, surely, counted = known.at_most, known.at_least, known.at_least == known.at_most
     if known.indexed and known.at_least <= settings.exact_below < visible:
         [found] = await session.rows(_Counted, _COUNTED, bound=settings.exact_below + 1)
-        visible = surely = max(found.chunk_count, known.at_least)
-        counted = found.chunk_count <= settings.exact_below
+        surely, counted = max(found.chunk_count, known.at_least), found.complete
+        visible = surely if counted else visible
     return _Reach(visible=visible, matching=visible, surely=surely, counted=counted)
 
 
@@ -113,7 +117,7 @@ async def _matching(session: CallerSession, known: _Known, narrowing: Narrowing)
     [found] = await session.rows(_Sampled, statement, bound=SAMPLE, **narrowing.parameters)
     if found.complete:
         return _Reach(visible=found.chunk_count, matching=found.matching, surely=found.matching, counted=True)
-    visible = max(min(known.at_most, known.tenant_chunks), found.chunk_count)
+    visible = max(known.at_most, found.chunk_count)
     matching = round(visible * found.matching / max(found.chunk_count, 1))
     return _Reach(visible=visible, matching=matching, surely=matching, counted=False)
 

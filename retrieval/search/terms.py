@@ -22,8 +22,7 @@ POSTINGS_BOUND = 5_000
 WIDER_BOUND = 50_000
 """The same for the second look, where the first brought too little."""
 MOST_TERMS = 64
-"""Words of a question that are looked up and weighed, per language: its rarest. What is left out of a longer question
-still counts in its mass."""
+"""Words of a question that are looked up at first, per language: its rarest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ class Reading:
 
     def within(self, bound: int) -> Lookup:
         """The rarest words whose chunks together stay within the bound, and always the rarest."""
-        postings = accumulate(term.chunk_count for term in self.known)
+        postings = accumulate(term.chunk_count for term in self.known[:MOST_TERMS])
         taken = sum(so_far <= bound for so_far in postings)
         return _any(self.known[: max(1, taken)])
 
@@ -136,8 +135,8 @@ def _weights(terms: Sequence[Term]) -> Iterator[tuple[int, float]]:
 
 
 def _known(terms: Sequence[Term]) -> tuple[Term, ...]:
-    held = sorted((term for term in terms if term.chunk_count > 0), key=lambda term: (term.chunk_count, term.term_key))
-    return tuple(held[:MOST_TERMS])
+    held = (term for term in terms if term.chunk_count > 0)
+    return tuple(sorted(held, key=lambda term: (term.chunk_count, term.term_key)))
 
 
 def _any(terms: Sequence[Term]) -> Lookup:

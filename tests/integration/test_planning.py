@@ -1,6 +1,7 @@
 """The way a search by meaning goes is chosen from counts that are kept, not made, and is said."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -71,6 +72,27 @@ async def test_a_walk_that_meets_too_few_is_completed(store: Store, dsn: str, mo
         connection.execute("UPDATE documents SET acl = '{group:a}' WHERE acl = '{everyone}' AND uri NOT LIKE '%/1.txt'")
     found = await search(store, caller("north", ["group:few"]), exact_below=5)
     assert (found.plan.path, len(found.hits)) == (DensePath.INDEX_COMPLETED, 1)
+
+
+async def test_a_walk_among_what_others_see_is_not_trusted(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks about what only others may read is answered by comparing all that is visible, and the plan says so."""
+    monkeypatch.setattr(planning, "WALK_COST", 0.0)
+    for group, word in (("group:a", "pump"), ("group:b", "valve")):
+        folder = tmp_path / word
+        folder.mkdir()
+        for at in range(30):
+            (folder / f"{at}.txt").write_text(f"The {word} {at}: {word}, {word} and {word}.")
+        ingest_folder(dsn, WordEmbedder(), "north", Request(paths=(folder,), acl=frozenset({group})))
+    settings = SearchSettings(candidates=5, exact_below=0, ef_search=20)
+    async with open_store(dsn, on_database(dsn).database) as store:
+        question = await WordEmbedder().embed_question("pump")
+        found = [
+            await dense_leg(store, caller("north", [group]), question, settings) for group in ("group:a", "group:b")
+        ]
+    assert [each.plan.path for each in found] == [DensePath.INDEX, DensePath.INDEX_COMPLETED]
+    assert [len(each.hits) for each in found] == [5, 5]
 
 
 async def test_without_its_index_a_tenant_is_compared(store: Store, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

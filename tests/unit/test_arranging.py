@@ -96,7 +96,7 @@ def test_a_quotation_that_nobody_holds_changes_nothing() -> None:
 
 def test_copies_are_moved_behind_and_named() -> None:
     """Of passages that say the same the best stays, and says which documents also do; other passages move up."""
-    passages = [found(1, PUMP), found(2, PUMP), found(3, PUMP.replace("clean", "wipe")), found(4, "blue")]
+    passages = [found(1, PUMP), found(2, PUMP), found(3, PUMP + " Really.", "Copy of the handbook"), found(4, "blue")]
     arranged = arrange(passages, (), 10)
     assert numbers(arranged) == [1, 4, 2, 3]
     assert arranged[0].duplicates == (UUID(int=2), UUID(int=3))
@@ -109,10 +109,12 @@ def test_copies_are_moved_behind_and_named() -> None:
         (PUMP.replace("needs", "needs no"), "Handbook"),
         (PUMP.replace("red", "red, not blue,"), "Handbook"),
         (PUMP, "Handbook 2024"),
+        (PUMP.replace("clean", "break"), "Handbook"),
+        (PUMP.replace("pump", "x").replace("filter", "pump").replace("x", "filter"), "Handbook"),
     ],
 )
 def test_editions_that_differ_in_what_counts_are_no_copies(text: str, title: str) -> None:
-    """A number, a negation, a year in the title: both passages stay where they are."""
+    """A number, a negation, a year in the title, one word for another, another order: both stay where they are."""
     passages = [found(1, PUMP), found(2, text, title), found(3, "blue")]
     assert numbers(arrange(passages, (), 10)) == [1, 2, 3]
 
@@ -129,7 +131,7 @@ def test_arranging_again_changes_nothing() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([PUMP, PUMP + " Really.", "blue", "the red pump", "", "red 1", "red 2"]), max_size=12),
+    st.lists(st.sampled_from([PUMP, PUMP + " Really.", "blue", "the red pump", "red 1", "red 2"]), max_size=12),
     st.integers(1, 12),
 )
 def test_nothing_is_lost_and_no_copy_crowds(texts: list[str], wanted: int) -> None:

@@ -27,7 +27,7 @@ WHERE embeddings.tenant_id = %(tenant_id)s
   ))
   AND (%(chunk_filter)s::jsonpath IS NULL
        OR jsonb_path_match(
-           described.fields
+           CASE WHEN %(place_alone)s::boolean THEN jsonb_build_object() ELSE described.fields END
            || pincite_place(chunks.first_page, chunks.last_page, chunks.heading_path, chunks.sections),
            %(chunk_filter)s::jsonpath, %(filter_values)s::jsonb, true
        ))

@@ -20,7 +20,7 @@ WHERE documents.tenant_id = %(tenant_id)s
        OR jsonb_path_match(described.fields, %(document_filter)s::jsonpath, %(filter_values)s::jsonb, true))
   AND (%(chunk_filter)s::jsonpath IS NULL
        OR jsonb_path_match(
-           described.fields
+           CASE WHEN %(place_alone)s::boolean THEN jsonb_build_object() ELSE described.fields END
            || pincite_place(chunks.first_page, chunks.last_page, chunks.heading_path, chunks.sections),
            %(chunk_filter)s::jsonpath, %(filter_values)s::jsonb, true
        ))
