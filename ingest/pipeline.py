@@ -16,18 +16,9 @@ import structlog
 from ingest.chunking import cut
 from ingest.domain import Chunk, Failure, IngestReport, SourceFile
 from ingest.examining import Parsed, Unchanged, examine
+from ingest.indexing import build_vector_index, check_index, claim_profile, tidy
 from ingest.sources import Selection
-from ingest.store import (
-    EmbeddedDocument,
-    KnownDocument,
-    TenantWriter,
-    add_tenant,
-    build_vector_index,
-    check_index,
-    claim_profile,
-    open_writer,
-    tidy,
-)
+from ingest.store import EmbeddedDocument, KnownDocument, TenantWriter, add_tenant, open_writer
 from retrieval.access import NOBODY, TenantId
 from retrieval.engine import IndexProfile
 from retrieval.errors import StoreUnavailable, UnreadableDocument

@@ -1,6 +1,5 @@
 """What the ingest path writes: a few documents per transaction, everything of each or nothing."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,7 +10,6 @@ from uuid import UUID, uuid5
 import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
-from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -20,12 +18,10 @@ from ingest.examining import Parsed
 from retrieval.access import TenantId
 from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
-from retrieval.database.statements import ReferenceStatement, TenantStatement, reference_statement, tenant_statement
+from retrieval.database.statements import TenantStatement, reference_statement, tenant_statement
 from retrieval.database.store import tenant_identity
-from retrieval.engine import IndexProfile, check_profile
-from retrieval.errors import IndexMismatch, UnreadableDocument
-from retrieval.models.protocols import Embedder, Vectors
-from retrieval.search.planning import vector_index_name
+from retrieval.errors import UnreadableDocument
+from retrieval.models.protocols import Vectors
 
 Row = TypeVar("Row")
 
@@ -33,9 +29,6 @@ _DOCUMENT_IDS = UUID("5b0d2c2e-0f6c-4b39-9d2c-6a1f6f6f3c11")
 """Namespace: a document's id follows from its tenant and uri, so that a rebuilt index orders ties the same way."""
 _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
-_BUILD_POLL = 0.5
-MOST_DIMENSIONS = 4000
-"""What pgvector's HNSW takes of a halfvec."""
 _STAGED_TYPES = (
     "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
     "halfvec",
@@ -76,12 +69,6 @@ class _StoredDocument:
     uri: str
     document_id: UUID
     version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _VectorIndex:
-    chunk_count: int
-    valid: bool | None
 
 
 class TenantWriter:
@@ -219,7 +206,7 @@ class TenantWriter:
 @contextmanager
 def open_writer(dsn: str, tenant: TenantId) -> Iterator[TenantWriter]:
     """A writer for the tenant, over a connection of its own. Raises `StoreUnavailable`."""
-    with _connect(dsn) as connection:
+    with connected(dsn) as connection:
         with store_errors():
             register_vector(connection)
         yield TenantWriter(connection, tenant)
@@ -227,86 +214,13 @@ def open_writer(dsn: str, tenant: TenantId) -> Iterator[TenantWriter]:
 
 def add_tenant(dsn: str, tenant: TenantId) -> None:
     """Makes sure the tenant exists. Raises `StoreUnavailable`."""
-    with _connect(dsn) as connection, store_errors():
+    with connected(dsn) as connection, store_errors():
         connection.execute(reference_statement("retrieval", "add_tenant").query, {"tenant_id": tenant})
 
 
-def claim_profile(dsn: str, embedder: Embedder) -> IndexProfile:
-    """Binds an empty database to this embedder. Raises `IndexMismatch` when it belongs to another one."""
-    if embedder.dimensions > MOST_DIMENSIONS:
-        raise IndexMismatch(f"vectors of more than {MOST_DIMENSIONS} dimensions cannot be indexed")
-    with _connect(dsn) as connection, store_errors():
-        connection.execute(
-            _reference("claim_profile").query, {"embedder": embedder.name, "dimensions": embedder.dimensions}
-        )
-    profile = check_index(dsn, embedder)
-    assert profile is not None
-    return profile
-
-
-def check_index(dsn: str, embedder: Embedder) -> IndexProfile | None:
-    """The index's profile, None when nothing was ingested yet. Raises `IndexMismatch` for another embedder's."""
-    with _connect(dsn) as connection, store_errors(), connection.cursor(row_factory=class_row(IndexProfile)) as cursor:
-        found = cursor.execute(reference_statement("retrieval", "index_profile").query).fetchall()
-    if not found:
-        return None
-    check_profile(found[0], embedder)
-    if found[0].dimensions != embedder.dimensions:
-        raise IndexMismatch(
-            f"the embedder gives {embedder.dimensions} dimensions, the index was built with {found[0].dimensions}"
-        )
-    return found[0]
-
-
-def build_vector_index(dsn: str, tenant: TenantId, profile: IndexProfile, index_from: int) -> bool:
-    """Builds the tenant's HNSW index once it has more than `index_from` chunks and none, or only the ruin of one.
-
-    True when it built. After the first bulk load, because building is 4-5 times faster than inserting. Searches go on
-    meanwhile. One build at a time: a run that finds another one building waits for it. Raises `StoreUnavailable`.
-    """
-    name = {"index_name": sql.Identifier(vector_index_name(tenant))}
-    with _connect(dsn) as connection, store_errors():
-        if not _is_due(connection, tenant, index_from):
-            return False
-        _become_only_builder(connection)
-        if not _is_due(connection, tenant, index_from):
-            return False
-        connection.execute(_statement("drop_vector_index").composed(**name).query)
-        connection.execute("SET maintenance_work_mem = '512MB'")
-        create = _statement("create_vector_index").composed(
-            **name, dimensions=sql.Literal(profile.dimensions), tenant_id=sql.Literal(tenant)
-        )
-        connection.execute(create.query)
-    return True
-
-
-def _is_due(connection: psycopg.Connection[Any], tenant: TenantId, index_from: int) -> bool:
-    with connection.cursor(row_factory=class_row(_VectorIndex)) as cursor:
-        index = {"tenant_id": tenant, "index_name": vector_index_name(tenant)}
-        [found] = cursor.execute(_statement("vector_index").query, index).fetchall()
-    return not found.valid and found.chunk_count > index_from
-
-
-def tidy(dsn: str) -> None:
-    """Brings the planner's statistics up to date after a load, and merges what GIN keeps aside after many inserts:
-    until then the planner shuns the index. Raises `StoreUnavailable`."""
-    with _connect(dsn) as connection, store_errors():
-        connection.execute(
-            "VACUUM (ANALYZE) documents, chunks, embeddings, chunk_terms, term_statistics, grants,"
-            " principal_statistics, document_fields, field_statistics"
-        )
-
-
-def _become_only_builder(connection: psycopg.Connection[Any]) -> None:
-    """Takes the builders' lock, which ends with the connection. Asks again and again instead of waiting in one
-    statement: that would hold a snapshot, for whose end the other build, being concurrent, would wait in turn."""
-    statement = _reference("lock_index_build").query
-    while connection.execute(statement).fetchone() != (True,):
-        time.sleep(_BUILD_POLL)
-
-
 @contextmanager
-def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of its own, each statement a transaction. Raises `StoreUnavailable`."""
     with store_errors():
         connection = connect(dsn, autocommit=True)
     with connection:
@@ -351,7 +265,3 @@ def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
 
 def _statement(name: str) -> TenantStatement:
     return tenant_statement("ingest", name)
-
-
-def _reference(name: str) -> ReferenceStatement:
-    return reference_statement("ingest", name)

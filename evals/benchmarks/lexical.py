@@ -18,7 +18,8 @@ from psycopg import sql
 from evals.benchmarks.made_up_documents import made_up_documents
 from evals.benchmarks.made_up_words import MadeUpWords
 from evals.benchmarks.measuring import cpu_ms, markdown, open_bench, publish, server_pid
-from ingest.store import add_tenant, open_writer, tidy
+from ingest.indexing import tidy
+from ingest.store import add_tenant, open_writer
 from retrieval.access import EVERYONE, Caller, caller
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import Store, open_store

@@ -23,7 +23,8 @@ from psycopg import sql
 from evals.benchmarks.made_up_documents import batches, made_up_documents, made_up_vectors
 from evals.benchmarks.made_up_words import MadeUpWords
 from evals.benchmarks.measuring import Bench, cpu_ms, markdown, open_bench, publish, server_pid
-from ingest.store import add_tenant, build_vector_index, open_writer, tidy
+from ingest.indexing import build_vector_index, tidy
+from ingest.store import add_tenant, open_writer
 from retrieval.access import EVERYONE, Caller, caller
 from retrieval.database.statements import TenantStatement
 from retrieval.database.store import CallerSession, Row, Store, open_store, set_local, tenant_identity

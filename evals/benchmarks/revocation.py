@@ -17,7 +17,8 @@ from psycopg import sql
 
 from evals.benchmarks.made_up_documents import batches, made_up_documents
 from evals.benchmarks.measuring import Bench, cpu_ms, markdown, open_bench, publish
-from ingest.store import EmbeddedDocument, add_tenant, build_vector_index, open_writer, tidy
+from ingest.indexing import build_vector_index, tidy
+from ingest.store import EmbeddedDocument, add_tenant, open_writer
 from retrieval.access import caller, tenant_id
 from retrieval.database.store import open_store
 from retrieval.engine import IndexProfile

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from evals.benchmarks.made_up_documents import batches, made_up_documents, made_up_vectors
 from evals.benchmarks.measuring import Bench, markdown, open_bench, publish
 from evals.benchmarks.rival_stores import LIMIT, STORES
-from ingest.store import EmbeddedDocument, add_tenant, build_vector_index, open_writer, tidy
+from ingest.indexing import build_vector_index, tidy
+from ingest.store import EmbeddedDocument, add_tenant, open_writer
 from retrieval.access import Caller, caller, tenant_id
 from retrieval.database.store import Store, open_store
 from retrieval.engine import IndexProfile

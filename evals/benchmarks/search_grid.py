@@ -33,7 +33,7 @@ from evals.benchmarks.made_up_chunks import (
 )
 from evals.benchmarks.measuring import RESULTS, Bench, cpu_ms, markdown, open_bench, publish, server_pid
 from evals.benchmarks.plotting import plot
-from ingest.store import build_vector_index
+from ingest.indexing import build_vector_index
 from retrieval.access import Caller, caller
 from retrieval.database.statements import TenantStatement
 from retrieval.database.store import Store, open_store

@@ -20,7 +20,8 @@ from psycopg import sql
 
 from evals.benchmarks.made_up_documents import batches, made_up_documents
 from evals.benchmarks.measuring import cpu_ms, markdown, open_bench, publish
-from ingest.store import EmbeddedDocument, TenantWriter, add_tenant, build_vector_index, open_writer
+from ingest.indexing import build_vector_index
+from ingest.store import EmbeddedDocument, TenantWriter, add_tenant, open_writer
 from retrieval.access import tenant_id
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.engine import IndexProfile

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 
 from evals.benchmarks.made_up_chunks import CHUNKS_PER_DOCUMENT, DIMENSIONS, LOTS, MadeUpTenant, document_id, load
-from ingest.store import build_vector_index, tidy
+from ingest.indexing import build_vector_index, tidy
 from retrieval.access import Caller, caller
 from retrieval.database.store import Store, open_store
 from retrieval.domain import DensePath

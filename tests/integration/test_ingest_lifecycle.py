@@ -12,9 +12,9 @@ import pytest
 from psycopg import sql
 
 from ingest.domain import IngestReport
+from ingest.indexing import build_vector_index, claim_profile
 from ingest.pipeline import Run, ingest
 from ingest.sources import Request, select
-from ingest.store import build_vector_index, claim_profile
 from retrieval.access import caller, tenant_id
 from retrieval.answering import retrieve
 from retrieval.domain import Passage, Question

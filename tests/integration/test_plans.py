@@ -9,7 +9,7 @@ import pytest
 from pgvector import HalfVector
 from psycopg import sql
 
-from ingest.store import build_vector_index, tidy
+from ingest.indexing import build_vector_index, tidy
 from retrieval.access import caller
 from retrieval.database.plans import QueryPlan
 from retrieval.database.statements import TenantStatement, tenant_statement

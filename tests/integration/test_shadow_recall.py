@@ -13,7 +13,7 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
-from ingest.store import build_vector_index
+from ingest.indexing import build_vector_index
 from retrieval.access import caller
 from retrieval.answering import retrieve
 from retrieval.domain import DensePath, Question
