@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 
 from retrieval.settings import BreakerSettings
-from retrieval.upstream.faults import Barred, Fault, Refused, Resting, TooLong
+from retrieval.upstream.faults import Barred, Fault, Refused, Resting, TooLong, Undecided
 
 _log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ BreakerState = Literal["closed", "open", "half_open"]
 class Breaker:
     """Closed → `failures` within `window` seconds → open for `rest` seconds → half open: one call decides.
 
-    A call that is abandoned (cancelled, its reader gone) decides nothing, and lets the next one probe.
+    A call that is abandoned (cancelled, its reader gone) or `Undecided` decides nothing, and lets the next one probe.
     """
 
     def __init__(self, name: str, settings: BreakerSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,6 +56,8 @@ class Breaker:
             yield
         except (Refused, TooLong):
             self._close(probe)  # it was the request; the server answered
+            raise
+        except Undecided:
             raise
         except Fault as fault:
             self._count(probe, fault)

@@ -38,6 +38,8 @@ async def _breakers(llm: LlmGateway) -> dict[str, str]:
         script.cut_midway(""),
         script.gibberish("not json"),
         script.context_overflow(),
+        script.context_overflow_in_words(),
+        script.status(403),
     ],
     ids=str,
 )
@@ -98,6 +100,18 @@ async def test_a_wrong_key_opens_the_breaker_at_once() -> None:
         assert (len(first.requests), len(second.requests)) == (1, 2)
 
 
+async def test_a_question_that_a_provider_will_not_have_opens_no_breaker() -> None:
+    """A 403 may be of the question alone: however often one asks it, others are still answered."""
+    refusing = [script.status(403)] * 8
+    with scripted_llm(*refusing, script.answer("Thirty days [1].")) as server:
+        async with gateway(endpoint("a", server)) as llm:
+            for _ in refusing:
+                with pytest.raises(LlmUnavailable):
+                    await begun_by(llm)
+            assert await _breakers(llm) == {"a": "closed"}
+            assert (await begun_by(llm)).served.endpoint == "a"
+
+
 async def test_streams_that_break_count_too() -> None:
     """An endpoint that begins well and never ends is as bad as one that does not begin."""
     with scripted_llm(script.cut_midway("Thirty days")) as first, scripted_llm() as second:
@@ -156,11 +170,12 @@ async def test_retry_after_holds_for_every_question() -> None:
             assert (await begun_by(llm)).served.endpoint == "a"
 
 
-async def test_too_long_a_context_is_halved_once() -> None:
+@pytest.mark.parametrize("refusal", [script.context_overflow(), script.context_overflow_in_words()], ids=str)
+async def test_too_long_a_context_is_halved_once(refusal: Script) -> None:
     """The refused context is put before the model again with about half its tokens, the best passages first."""
     passages = tuple(ranked(number, f"Passage {number} " + "word " * 100) for number in range(1, 9))
     draft = Draft(question="How many days?", passages=passages)
-    with scripted_llm(script.context_overflow(), script.answer("Thirty [1].")) as server:
+    with scripted_llm(refusal, script.answer("Thirty [1].")) as server:
         async with gateway(endpoint("a", server)) as llm:
             begun = await begun_by(llm, draft)
         sent = [request["messages"][1]["content"] for request in server.requests]

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from retrieval.settings import BreakerSettings
 from retrieval.upstream.breaker import Breaker, BreakerState
-from retrieval.upstream.faults import Barred, Broken, Fault, Passing, Refused, Resting, TooLong, fault_of_status
+from retrieval.upstream.faults import (
+    Barred,
+    Broken,
+    Fault,
+    Passing,
+    Refused,
+    Resting,
+    TooLong,
+    Undecided,
+    fault_of_status,
+)
 from retrieval.upstream.retry_after import retry_after
 from retrieval.upstream.retrying import retrying
 
@@ -76,6 +86,17 @@ def test_what_is_wrong_with_a_request_is_not_held_against_its_server(fault: Faul
     breaker = Breaker("one", SETTINGS, Clock())
     _fail(breaker, fault, times=20)
     assert _state(breaker) == "closed"
+
+
+def test_what_may_be_the_question_or_the_server_decides_nothing() -> None:
+    """It neither opens a breaker nor closes one, and leaves the probe to the next call."""
+    breaker = Breaker("one", SETTINGS, Clock())
+    _fail(breaker, Undecided("403"), times=20)
+    assert _state(breaker) == "closed"
+    breaker, clock = _opened()
+    clock.now += 5
+    _fail(breaker, Undecided("403"))
+    assert (breaker.state, breaker.admits) == ("half_open", True)
 
 
 def test_a_refused_key_opens_it_at_once() -> None:
@@ -165,7 +186,7 @@ def test_no_history_leaves_it_shut_for_ever(history: list[str]) -> None:
         (599, Passing),
         (401, Barred),
         (402, Barred),
-        (403, Broken),
+        (403, Undecided),
         (404, Barred),
         (400, Refused),
         (413, Refused),
@@ -208,7 +229,8 @@ async def _tries(fault: Fault, *, retries: int, seconds: float) -> int:
 async def test_only_what_may_pass_is_tried_again() -> None:
     """`Passing` is, so many times; nothing else is."""
     assert await _tries(Passing("down", 0.0), retries=2, seconds=60) == 3
-    for fault in (Broken("empty"), Barred("401"), TooLong("too long"), Refused("400"), Resting("open")):
+    others = (Broken("empty"), Barred("401"), Undecided("403"), TooLong("too long"), Refused("400"), Resting("open"))
+    for fault in others:
         assert await _tries(fault, retries=2, seconds=60) == 1
 
 
