@@ -56,10 +56,12 @@ class Endpoint:
         Where the context is refused as too long, about half of it is put before the model once more.
         """
         self._check_hold()
-        with self.breaker.call():
+        with self.breaker.call() as answers:
             try:
                 async with AsyncExitStack() as call:
-                    yield await self._begun(call, draft, deadline, tally)
+                    begun = await self._begun(call, draft, deadline, tally)
+                    answers()
+                    yield begun
             except Passing as fault:
                 self._hold(fault)
                 raise

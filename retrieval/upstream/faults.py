@@ -5,7 +5,7 @@ Fault
 ├── Passing     yes           yes              counts it       429, 5xx, no connection
 ├── Broken      no            yes              counts it       silence, an answer that is none, any other 4xx
 ├── Barred      no            yes              opens at once   401, 402, 404: our key, bill or name is wrong there
-├── Undecided   no            yes              decides nothing 403: our key, or a question it will not have
+├── Undecided   no            yes              decides nothing 403: our key, or a question it will not have; no time
 ├── TooLong     shortened     yes              is content      more than the model can read
 ├── Refused     no            no               is content      400, 413, 422: it is the request
 └── Resting     no            yes              is open         nobody was asked

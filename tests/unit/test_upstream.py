@@ -120,6 +120,24 @@ def test_half_open_lets_one_call_through_and_its_success_closes_it() -> None:
     assert _state(breaker) == "closed"
 
 
+def test_a_probe_closes_it_with_its_first_sign_of_life() -> None:
+    """Others need not wait until it has ended; its own later failure is then one of many."""
+    breaker, clock = _opened()
+    clock.now += 5
+
+    def begin_and_break() -> None:
+        with breaker.call() as answers:
+            answers()
+            _call(breaker)
+            raise Broken("cut")
+
+    with pytest.raises(Broken):
+        begin_and_break()
+    assert _state(breaker) == "closed"
+    _fail(breaker, Broken("cut"), times=2)
+    assert _state(breaker) == "open"
+
+
 def test_a_probe_that_fails_opens_it_again() -> None:
     """For as long as the first time."""
     breaker, clock = _opened()
