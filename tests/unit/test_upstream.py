@@ -8,6 +8,7 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import RetryCallState
 
 from retrieval.settings import BreakerSettings
 from retrieval.upstream.breaker import Breaker, BreakerState
@@ -250,6 +251,16 @@ async def test_only_what_may_pass_is_tried_again() -> None:
     others = (Broken("empty"), Barred("401"), Undecided("403"), TooLong("too long"), Refused("400"), Resting("open"))
     for fault in others:
         assert await _tries(fault, retries=2, seconds=60) == 1
+
+
+async def test_who_was_told_one_time_does_not_come_back_as_a_crowd() -> None:
+    """Each waits at least as long as the server asked, and a little longer by chance."""
+    ask = retrying(1, asyncio.get_running_loop().time() + 60)
+    state = RetryCallState(ask, None, (), {})
+    state.set_exception((Passing, Passing("busy", 2.0), None))
+    waits = [ask.wait(state) for _ in range(50)]
+    assert all(2.0 <= wait <= 2.5 for wait in waits)
+    assert len(set(waits)) > 40
 
 
 async def test_no_wait_leads_past_the_deadline() -> None:
