@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 import numpy as np
 import structlog
@@ -59,7 +60,7 @@ class _CutDocument:
 
 @dataclass(slots=True)
 class _Outcomes:
-    """Collects what happened, document by document."""
+    """Collects what happened, document by document, until `ended` is set."""
 
     run: Run
     indexed: list[str] = field(default_factory=list)
@@ -70,6 +71,7 @@ class _Outcomes:
     described: set[str] = field(default_factory=set)
     same_text: list[SourceFile] = field(default_factory=list)
     chunks: int = 0
+    ended: Event = field(default_factory=Event)
 
     def note(self, outcome: str, uri: str, chunks: int = 0) -> None:
         getattr(self, outcome).append(uri)
@@ -177,6 +179,8 @@ def _examine(
 def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: _Outcomes) -> Iterator[Parsed]:
     """Notes what needs no embedding; yields the rest."""
     for found in examined:
+        if outcomes.ended.is_set():
+            return
         match found:
             case Failure():
                 outcomes.fail(found)
@@ -205,17 +209,21 @@ def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], ou
     """Embeds batch by batch, while one thread stores the batch before and another cuts the batch after."""
     with ThreadPoolExecutor(1, "writer") as thread, ThreadPoolExecutor(1, "cutter") as cutter:
         storing: Future[None] | None = None
-        for batch in _ahead(_batches(documents), cutter):
-            if run.dry_run:
-                for document in batch:
-                    outcomes.note("indexed", document.parsed.source.uri, len(document.chunks))
-                continue
-            embedded = _embed(run, batch, outcomes)
+        try:
+            for batch in _ahead(_batches(documents), cutter):
+                if run.dry_run:
+                    for document in batch:
+                        outcomes.note("indexed", document.parsed.source.uri, len(document.chunks))
+                    continue
+                embedded = _embed(run, batch, outcomes)
+                if storing is not None:
+                    storing.result()
+                storing = thread.submit(_store_batch, writer, embedded, outcomes)
             if storing is not None:
                 storing.result()
-            storing = thread.submit(_store_batch, writer, embedded, outcomes)
-        if storing is not None:
-            storing.result()
+        finally:
+            # After an error the cutter would go on looking for another batch, perhaps to the end of the files.
+            outcomes.ended.set()
 
 
 def _ahead(batches: Iterator[list[_CutDocument]], cutter: ThreadPoolExecutor) -> Iterator[list[_CutDocument]]:

@@ -1,6 +1,7 @@
 """Where language models are asked: each endpoint's settings, read from JSON or a file."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -8,6 +9,10 @@ from typing import Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+_INLINE = re.compile(r"\s*[\[{]|\s*-\s|.*\n", re.DOTALL)
+"""How a list begins that stands in the setting itself; anything else is a path."""
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 class EndpointSettings(BaseModel):
@@ -25,7 +30,7 @@ class EndpointSettings(BaseModel):
     api_key: SecretStr | None = None
     api_key_env: str | None = Field(None, exclude=True, description="The environment variable that holds the key")
     azure_api_version: str | None = Field(None, description="Set: `base_url` is an Azure resource's")
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
     priority: int = Field(1, ge=1)
     concurrency: int | None = Field(None, ge=1)
     max_context_tokens: int | None = Field(None, ge=200)
@@ -39,7 +44,9 @@ class EndpointSettings(BaseModel):
         if entry.get("api_key"):
             raise PydanticCustomError("two_keys", "has both api_key and api_key_env")
         if not os.environ.get(variable):
-            raise PydanticCustomError("no_key", "api_key_env: {variable} is not set", {"variable": variable})
+            # What is no variable's name may be the key itself.
+            named = variable if _VARIABLE.fullmatch(variable) else "the variable that it names"
+            raise PydanticCustomError("no_key", "api_key_env: {variable} is not set", {"variable": named})
         return {**entry, "api_key": os.environ[variable]}
 
     @model_validator(mode="after")
@@ -56,7 +63,10 @@ class EndpointSettings(BaseModel):
 
 
 def read_endpoints(given: object) -> tuple[EndpointSettings, ...] | None:
-    """The endpoints in a JSON list, in a file, or in a list of entries. Whatever is wrong names its entry."""
+    """The endpoints in a JSON or YAML list, in a file, or in a list of entries.
+
+    Whatever is wrong names its entry, and never says what is written there: it may hold keys.
+    """
     entries = _parsed(given) if isinstance(given, str) else given
     if entries is None:
         return None
@@ -70,17 +80,24 @@ def read_endpoints(given: object) -> tuple[EndpointSettings, ...] | None:
     return endpoints
 
 
-def _parsed(text: str) -> object:
-    inline = text.lstrip().startswith(("[", "{"))
+def _parsed(given: str) -> object:
+    text = _bare(given)
     try:
-        written = text if inline else Path(text).read_text("utf-8")
+        written = text if _INLINE.match(text) else Path(text).read_text("utf-8-sig")
         # A tab between two tokens is JSON and not YAML.
         return yaml.safe_load(written.replace("\t", " "))
     except OSError as error:
-        reason = {"path": text, "reason": error.strerror or "unreadable"}
-        raise PydanticCustomError("no_file", "{path}: {reason}", reason) from None
-    except (yaml.YAMLError, UnicodeError):
+        reason = {"reason": error.strerror or "unreadable"}
+        raise PydanticCustomError("no_file", "is no list and no file that can be read: {reason}", reason) from None
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise PydanticCustomError("no_json", "is neither JSON nor YAML") from None
+
+
+def _bare(text: str) -> str:
+    """Without the quotes that `docker --env-file` keeps, and the byte order mark of some editors."""
+    text = text.strip("\ufeff").strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1].strip("\ufeff") if quoted else text
 
 
 def _endpoint(number: int, entry: object) -> EndpointSettings:
@@ -93,7 +110,7 @@ def _endpoint(number: int, entry: object) -> EndpointSettings:
         first = error.errors(include_input=False)[0]
         field = ".".join(map(str, first["loc"]))
         problem = {
-            "which": f"endpoint '{name}'" if name else f"endpoint {number}",
+            "which": f"endpoint '{name}'" if isinstance(name, str) and name else f"endpoint {number}",
             "what": f"{field}: {first['msg']}" if field else first["msg"],
         }
         raise PydanticCustomError("bad_endpoint", "{which}: {what}", problem) from None

@@ -117,8 +117,11 @@ class LlmSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _has_one_way_to_name_endpoints(self) -> Self:
-        if self.endpoints and self.model:
-            raise PydanticCustomError("two_ways", "PINCITE_LLM_MODEL names one endpoint, PINCITE_LLM_ENDPOINTS all")
+        of_one = {"MODEL": self.model, "BASE_URL": self.base_url, "API_KEY": self.api_key}
+        for name, value in of_one.items() if self.endpoints else ():
+            if value is not None:
+                reason = "PINCITE_LLM_{name} is one endpoint's: beside PINCITE_LLM_ENDPOINTS nothing would read it"
+                raise PydanticCustomError("two_ways", reason, {"name": name})
         return self
 
     @property

@@ -17,7 +17,7 @@ from retrieval.endpoints import EndpointSettings
 from retrieval.generation.prompting import Prompt
 from retrieval.generation.reply import ReplyText
 from retrieval.settings import LlmSettings
-from retrieval.upstream.faults import Broken
+from retrieval.upstream.faults import Broken, Undecided
 from retrieval.upstream.openai_faults import FAILURES, fault_of
 
 SERVER = "the language model"
@@ -48,13 +48,26 @@ class Reply:
             self._first = await self._next(self._patience(deadline))
 
     async def pieces(self, deadline: float) -> AsyncGenerator[str, None]:
-        """The text, piece by piece, the first words again included."""
+        """The text, piece by piece, the first words again included.
+
+        Missing the deadline is `Undecided`: it passes too while whoever reads the pieces takes their time.
+        """
         yield self._first
         while not self._text.whole:
-            if piece := await self._next(self._patience(deadline)):
+            if piece := await self._next_by(deadline):
                 yield piece
         if self._text.finished:
             await self._wait_for_usage()
+
+    async def _next_by(self, deadline: float) -> str:
+        until = _now() + self._token_timeout
+        if until < deadline:
+            return await self._next(until)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._next(until)
+        except TimeoutError:
+            raise Undecided(f"{SERVER} did not end its answer in time") from None
 
     def _patience(self, deadline: float) -> float:
         return min(deadline, _now() + self._token_timeout)

@@ -49,17 +49,30 @@ class Endpoint:
         self._client = ChatClient(endpoint, settings)
         self._count = counter_for(endpoint.model)
 
+    @property
+    def admits(self) -> bool:
+        """Whether it may be asked now."""
+        return self.breaker.admits and self._on_hold() <= 0
+
+    def check(self) -> None:
+        """Raises `Fault` where it may not be asked now."""
+        if (left := self._on_hold()) > 0:
+            raise Passing(f"{SERVER} asked to be left alone for now", left)
+        self.breaker.check()
+
     @asynccontextmanager
     async def reply(self, draft: Draft, deadline: float, tally: Tally) -> AsyncIterator[Beginning]:
         """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`, also into the block.
 
         Where the context is refused as too long, about half of it is put before the model once more.
         """
-        self._check_hold()
-        with self.breaker.call():
+        self.check()
+        with self.breaker.call() as answers:
             try:
                 async with AsyncExitStack() as call:
-                    yield await self._begun(call, draft, deadline, tally)
+                    begun = await self._begun(call, draft, deadline, tally)
+                    answers()
+                    yield begun
             except Passing as fault:
                 self._hold(fault)
                 raise
@@ -109,10 +122,8 @@ class Endpoint:
         prompt = build_prompt(question, ())
         return self._count(prompt.system) + self._count(prompt.user) + _TEMPLATE_TOKENS
 
-    def _check_hold(self) -> None:
-        left = self._held_until - asyncio.get_running_loop().time()
-        if left > 0:
-            raise Passing(f"{SERVER} asked to be left alone for now", left)
+    def _on_hold(self) -> float:
+        return self._held_until - asyncio.get_running_loop().time()
 
     def _hold(self, fault: Passing) -> None:
         # No longer than a breaker would: a server may name hours, and be well in a minute.

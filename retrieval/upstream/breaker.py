@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 
 from retrieval.settings import BreakerSettings
-from retrieval.upstream.faults import Barred, Fault, Refused, Resting, TooLong
+from retrieval.upstream.faults import Barred, Fault, Refused, Resting, TooLong, Undecided
 
 _log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ BreakerState = Literal["closed", "open", "half_open"]
 class Breaker:
     """Closed → `failures` within `window` seconds → open for `rest` seconds → half open: one call decides.
 
-    A call that is abandoned (cancelled, its reader gone) decides nothing, and lets the next one probe.
+    A call that is abandoned (cancelled, its reader gone) or `Undecided` decides nothing, and lets the next one probe.
     """
 
     def __init__(self, name: str, settings: BreakerSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,31 +45,47 @@ class Breaker:
         """Whether a call would be let through now."""
         return self.state == "closed" or (self.state == "half_open" and not self._probing)
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """One call, judged by how the block ends. Raises `Resting` instead of entering it when none is let through."""
+    def check(self) -> None:
+        """Raises `Resting` where no call is let through now."""
         if not self.admits:
             raise Resting(f"{self._name} failed too often and is left alone for a while")
+
+    @contextmanager
+    def call(self) -> Iterator[Callable[[], None]]:
+        """One call, judged by how the block ends. Raises `Resting` instead of entering it when none is let through.
+
+        What the block is given says, when called, that the server answers: a probe closes the breaker there and then,
+        and what fails later is a failure like any other.
+        """
+        self.check()
         probe = self.state == "half_open"
         self._probing |= probe
+
+        def answers() -> None:
+            nonlocal probe
+            if probe:
+                probe = self._probing = False
+                self._close()
+
         try:
-            yield
+            yield answers
         except (Refused, TooLong):
-            self._close(probe)  # it was the request; the server answered
+            answers()  # it was the request
+            raise
+        except Undecided:
             raise
         except Fault as fault:
             self._count(probe, fault)
             raise
         else:
-            self._close(probe)
+            answers()
         finally:
             self._probing &= not probe
 
-    def _close(self, probe: bool) -> None:
-        if probe:
-            self._opened_at = None
-            self._failures.clear()
-            _log.info("breaker_closed", upstream=self._name)
+    def _close(self) -> None:
+        self._opened_at = None
+        self._failures.clear()
+        _log.info("breaker_closed", upstream=self._name)
 
     def _count(self, probe: bool, fault: Fault) -> None:
         if self._opened_at is not None and not probe:

@@ -5,6 +5,7 @@ Fault
 ├── Passing     yes           yes              counts it       429, 5xx, no connection
 ├── Broken      no            yes              counts it       silence, an answer that is none, any other 4xx
 ├── Barred      no            yes              opens at once   401, 402, 404: our key, bill or name is wrong there
+├── Undecided   no            yes              decides nothing 403: our key, or a question it will not have; no time
 ├── TooLong     shortened     yes              is content      more than the model can read
 ├── Refused     no            no               is content      400, 413, 422: it is the request
 └── Resting     no            yes              is open         nobody was asked
@@ -16,9 +17,10 @@ from collections.abc import Mapping
 
 from retrieval.upstream.retry_after import retry_after
 
-# Not 403, which some providers say of one question that they will not have: nobody may open a breaker by asking it.
 _BARRED = frozenset({401, 402, 404})
 _REFUSED = frozenset({400, 413, 422})
+_UNDECIDED = frozenset({403})
+"""Some providers say it of a question that they will not have: nobody may open a breaker by asking one."""
 
 
 class Fault(Exception):
@@ -41,6 +43,10 @@ class Barred(Fault):
     pass
 
 
+class Undecided(Fault):
+    """May be the server's doing or not."""
+
+
 class TooLong(Fault):
     pass
 
@@ -61,5 +67,12 @@ def fault_of_status(status: int, headers: Mapping[str, str], server: str) -> Fau
         return Passing(f"{server}'s server answered with HTTP {status}", retry_after(headers))
     if status == 401:
         return Barred(f"{server}'s server refused our credentials (HTTP 401)")
-    kind = Barred if status in _BARRED else Refused if status in _REFUSED else Broken
-    return kind(f"{server}'s server answered with HTTP {status}")
+    return _kind(status)(f"{server}'s server answered with HTTP {status}")
+
+
+def _kind(status: int) -> type[Fault]:
+    if status in _BARRED:
+        return Barred
+    if status in _UNDECIDED:
+        return Undecided
+    return Refused if status in _REFUSED else Broken

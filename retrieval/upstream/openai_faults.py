@@ -1,17 +1,21 @@
 """What went wrong, when the client of an OpenAI-compatible server says so."""
 
+import re
+
 import httpx2
 import openai
 
 from retrieval.upstream.faults import Barred, Broken, Fault, Passing, TooLong, fault_of_status
 
-NOT_THE_PROTOCOL = (ValueError, AttributeError, TypeError)
-"""What is no JSON, or not of the protocol's shape: the client builds answers unvalidated, reading them shows it."""
+NOT_THE_PROTOCOL = (ValueError, AttributeError, TypeError, RecursionError)
+"""What is no JSON (or too deep a one), or not of the protocol's shape: the client builds answers unvalidated."""
 
-Failure = openai.OpenAIError | TimeoutError | ValueError | AttributeError | TypeError
+Failure = openai.OpenAIError | TimeoutError | ValueError | AttributeError | TypeError | RecursionError
 FAILURES = (openai.OpenAIError, TimeoutError, *NOT_THE_PROTOCOL)
 
 _TOO_LONG = ("context_length_exceeded", "exceed_context_size_error")
+_SAID_TO_BE_TOO_LONG = re.compile(r"maximum (?:context|model) length|model's context length", re.IGNORECASE)
+"""vLLM and SGLang give it no code of its own. Read, never shown: the message may hold anything."""
 _NEVER_SENT = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _SPENT = "insufficient_quota"  # OpenAI's 429 that no waiting helps
 
@@ -34,7 +38,7 @@ def fault_of(error: Failure, server: str) -> Fault:
 
 
 def _of_answer(error: openai.APIError, server: str) -> Fault:
-    if error.code in _TOO_LONG or error.type in _TOO_LONG:
+    if error.code in _TOO_LONG or error.type in _TOO_LONG or _SAID_TO_BE_TOO_LONG.search(error.message):
         return TooLong(f"the question and its passages are too long for {server}")
     if _SPENT in (error.code, error.type):
         return Barred(f"{server}'s quota is used up")

@@ -2,16 +2,20 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
 
-from ingest.domain import IngestReport
+from ingest import pipeline
+from ingest.domain import Failure, IngestReport
+from ingest.examining import Parsed, Unchanged, examine
 from ingest.indexing import build_vector_index, claim_profile
 from ingest.pipeline import Run, ingest
 from ingest.sources import Request, select
@@ -230,6 +234,37 @@ def test_an_embedder_that_dies_midway_costs_no_stored_document(dsn: str, docs: P
     counted_right(dsn)
     report = pruned(dsn, words, Request(paths=(docs,), acl=EVERYONE))
     assert (report.indexed, report.removed) == (("docs/b.md",), ("docs/leave.txt",))
+
+
+@pytest.mark.parametrize("error", [EmbedderUnavailable("broken on purpose"), KeyboardInterrupt()], ids=repr)
+def test_a_run_that_fails_reads_no_more_files(
+    dsn: str, docs: Path, words: WordEmbedder, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Neither an error nor Ctrl-C waits until the unchanged rest of the files is read."""
+    for number in range(300):
+        (docs / f"same-{number:03}.txt").write_text(f"Rule {number}.")
+    ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
+    (docs / "leave.txt").write_text("Vacation is 26 days a year.")
+    failed, read_after = Event(), list[object]()
+
+    class Failing(WordEmbedder):
+        def embed_documents(self, texts: Sequence[str]) -> Vectors:  # noqa: ARG002 - it reads none
+            failed.set()
+            raise error
+
+    def slowly(*given: Any) -> Iterator[Unchanged | Parsed | Failure]:
+        for found in examine(*given):
+            if isinstance(found, Unchanged):
+                failed.wait(30)
+                read_after.append(found)
+                time.sleep(0.01)
+            yield found
+
+    monkeypatch.setattr(pipeline, "examine", slowly)
+    monkeypatch.setattr(pipeline, "_BATCH_CHUNKS", 1)
+    with pytest.raises(type(error)):
+        ingest_folder(dsn, Failing(), "acme", Request(paths=(docs,), acl=EVERYONE))
+    assert 1 <= len(read_after) < 100
 
 
 def test_runs_that_end_at_once_make_one_vector_index(dsn: str, docs: Path, words: WordEmbedder) -> None:

@@ -133,6 +133,7 @@ async def test_retry_after_is_honoured() -> None:
         (script.status(404), 1),
         (script.status(422), 1),
         (script.context_overflow(), 1),
+        (script.context_overflow_in_words(), 1),
     ],
     ids=lambda value: f"{value.status}" if isinstance(value, Script) else None,
 )
@@ -151,6 +152,7 @@ async def test_only_what_may_pass_is_retried(fault: Script, tries: int) -> None:
         script.status(429),
         script.loading(),
         script.context_overflow(),
+        script.context_overflow_in_words(),
         script.status(401),
         script.hang_before_first_token(),
         script.empty(),
@@ -160,6 +162,7 @@ async def test_only_what_may_pass_is_retried(fault: Script, tries: int) -> None:
         script.cut_midway(""),
         script.gibberish("not json"),
         script.gibberish("5"),
+        script.too_deep(),
         script.gibberish('{"choices": [{"delta": 7}]}'),
         script.gibberish('{"error": {"message": "SECRET"}}'),
     ],

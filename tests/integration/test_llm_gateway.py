@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 
 import pytest
 
@@ -15,13 +15,19 @@ from retrieval.generation.llm import Draft
 from retrieval.generation.packing import count_tokens, counter_for
 from retrieval.settings import BreakerSettings
 from tests.llm_servers import scripted as script
-from tests.llm_servers.gateways import begun_by, endpoint, gateway
+from tests.llm_servers.gateways import ACME, DRAFT, begun_by, endpoint, gateway
 from tests.llm_servers.scripted import Script, scripted_llm
 from tests.unit.test_citations import ranked
 
 
 async def _breakers(llm: LlmGateway) -> dict[str, str]:
     return {name: state.breaker for name, state in (await llm.endpoints()).items()}
+
+
+async def _read_slowly(llm: LlmGateway, pause: float) -> None:
+    async with llm.turn(ACME) as turn:
+        async for _ in turn.stream(DRAFT):
+            await asyncio.sleep(pause)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,8 @@ async def _breakers(llm: LlmGateway) -> dict[str, str]:
         script.cut_midway(""),
         script.gibberish("not json"),
         script.context_overflow(),
+        script.context_overflow_in_words(),
+        script.status(403),
     ],
     ids=str,
 )
@@ -98,6 +106,18 @@ async def test_a_wrong_key_opens_the_breaker_at_once() -> None:
         assert (len(first.requests), len(second.requests)) == (1, 2)
 
 
+async def test_a_question_that_a_provider_will_not_have_opens_no_breaker() -> None:
+    """A 403 may be of the question alone: however often one asks it, others are still answered."""
+    refusing = [script.status(403)] * 8
+    with scripted_llm(*refusing, script.answer("Thirty days [1].")) as server:
+        async with gateway(endpoint("a", server)) as llm:
+            for _ in refusing:
+                with pytest.raises(LlmUnavailable):
+                    await begun_by(llm)
+            assert await _breakers(llm) == {"a": "closed"}
+            assert (await begun_by(llm)).served.endpoint == "a"
+
+
 async def test_streams_that_break_count_too() -> None:
     """An endpoint that begins well and never ends is as bad as one that does not begin."""
     with scripted_llm(script.cut_midway("Thirty days")) as first, scripted_llm() as second:
@@ -107,6 +127,43 @@ async def test_streams_that_break_count_too() -> None:
                 with pytest.raises(LlmInterrupted):
                     await begun_by(llm)
             assert (await begun_by(llm)).served.endpoint == "b"
+
+
+async def test_a_slow_reader_is_not_held_against_the_endpoint() -> None:
+    """An answer whose reader takes longer than the deadline ends there, and the next caller is served."""
+    slow = [script.slow_drip("one two three four five six", pause=0.05)] * 3
+    with scripted_llm(*slow, script.answer("Thirty days [1].")) as server:
+        breaker = BreakerSettings(failures=1, window=60, rest=60)
+        async with gateway(endpoint("a", server), breaker=breaker, deadline=0.4) as llm:
+            for _ in slow:
+                with pytest.raises(LlmInterrupted):
+                    await _read_slowly(llm, pause=0.3)
+            assert await _breakers(llm) == {"a": "closed"}
+            assert (await begun_by(llm)).served.endpoint == "a"
+
+
+async def test_silence_is_held_against_the_endpoint_however_slow_its_reader() -> None:
+    """What counts is how long the server let us wait while we were reading."""
+    with scripted_llm(script.hang_midway("Thirty days")) as server:
+        breaker = BreakerSettings(failures=1, window=60, rest=60)
+        async with gateway(endpoint("a", server), breaker=breaker) as llm:
+            with pytest.raises(LlmInterrupted):
+                await _read_slowly(llm, pause=0.1)
+            assert await _breakers(llm) == {"a": "open"}
+
+
+async def test_first_words_close_a_half_open_breaker() -> None:
+    """While the probe's answer is still being written, others are served too."""
+    drip = script.slow_drip("word " * 500, pause=0.02)
+    with scripted_llm(script.status(401), drip, script.answer("Back.")) as server:
+        async with gateway(endpoint("a", server), breaker=BreakerSettings(rest=0.1)) as llm:
+            with pytest.raises(LlmUnavailable):
+                await begun_by(llm)
+            await asyncio.sleep(0.1)
+            async with llm.turn(ACME) as turn, aclosing(turn.stream(DRAFT)) as probe:
+                await anext(probe)
+                assert await _breakers(llm) == {"a": "closed"}
+                assert (await begun_by(llm)).served.endpoint == "a"
 
 
 async def test_questions_are_spread_by_weight() -> None:
@@ -156,11 +213,12 @@ async def test_retry_after_holds_for_every_question() -> None:
             assert (await begun_by(llm)).served.endpoint == "a"
 
 
-async def test_too_long_a_context_is_halved_once() -> None:
+@pytest.mark.parametrize("refusal", [script.context_overflow(), script.context_overflow_in_words()], ids=str)
+async def test_too_long_a_context_is_halved_once(refusal: Script) -> None:
     """The refused context is put before the model again with about half its tokens, the best passages first."""
     passages = tuple(ranked(number, f"Passage {number} " + "word " * 100) for number in range(1, 9))
     draft = Draft(question="How many days?", passages=passages)
-    with scripted_llm(script.context_overflow(), script.answer("Thirty [1].")) as server:
+    with scripted_llm(refusal, script.answer("Thirty [1].")) as server:
         async with gateway(endpoint("a", server)) as llm:
             begun = await begun_by(llm, draft)
         sent = [request["messages"][1]["content"] for request in server.requests]

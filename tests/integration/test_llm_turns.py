@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 
+import pytest
+
 from retrieval.access import tenant_id
 from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.llm import Begun
 from retrieval.settings import BreakerSettings
 from tests.llm_servers import scripted as script
-from tests.llm_servers.gateways import DRAFT, begun_by, endpoint, gateway
+from tests.llm_servers.gateways import ACME, DRAFT, begun_by, endpoint, gateway
 from tests.llm_servers.scripted import scripted_llm
 
 
@@ -48,6 +50,38 @@ async def test_tenants_wait_in_turn() -> None:
             outcomes = await asyncio.gather(*crowd, ask("beta"), return_exceptions=True)
             assert order.index("beta") <= 2
             assert [type(outcome) for outcome in outcomes].count(Overloaded) == 1
+
+
+async def test_who_was_told_to_come_back_waits_in_its_place() -> None:
+    """While an endpoint asks to be left alone no more wait for it than its places and its line hold."""
+    with scripted_llm(script.status(429, retry_after=0.5), script.answer("Thirty days [1].")) as server:
+        async with gateway(endpoint("a", server, concurrency=1), waiting=2, retries=1) as llm:
+            first = asyncio.create_task(begun_by(llm))
+            assert await asyncio.to_thread(server.wait_for, lambda _: llm._endpoints[0]._held_until > 0)
+            outcomes = await asyncio.gather(first, *(begun_by(llm) for _ in range(12)), return_exceptions=True)
+            assert Counter(map(type, outcomes)) == {Begun: 3, Overloaded: 10}
+            assert llm._endpoints[0].line.pressure == 0
+
+
+async def test_nobody_waits_longer_than_for_a_turn() -> None:
+    """Where every endpoint asks for more time than `patience`, the answer is given up at once."""
+    with scripted_llm(script.status(429, retry_after=2), script.answer("Thirty days [1].")) as server:
+        async with gateway(endpoint("a", server), patience=0.5, retries=2) as llm:
+            for _ in range(2):
+                with pytest.raises(LlmUnavailable):
+                    await begun_by(llm)
+            assert len(server.requests) == 1
+
+
+async def test_nobody_stands_in_line_for_what_may_not_be_asked() -> None:
+    """An endpoint whose breaker is open is passed over, however many of its old answers are still being written."""
+    with scripted_llm(script.status(401)) as first, scripted_llm(script.answer("Yes."), script.status(401)) as second:
+        ends = (endpoint("a", first, concurrency=1), endpoint("b", second, priority=2))
+        async with gateway(*ends, patience=60.0, deadline=60.0) as llm:
+            assert (await begun_by(llm)).served.endpoint == "b"
+            async with llm._endpoints[0].line.turn(ACME), asyncio.timeout(20):
+                with pytest.raises(LlmUnavailable, match="credentials"):
+                    await begun_by(llm)
 
 
 async def test_nothing_is_left_behind_whatever_happens() -> None:

@@ -79,6 +79,17 @@ def context_overflow() -> Script:
     return status(400, error={"message": "SECRET 9000 tokens", "type": "exceed_context_size_error", "code": 400})
 
 
+def context_overflow_in_words() -> Script:
+    """vLLM's: only the message tells it from any other refusal."""
+    message = "SECRET This model's maximum context length is 2048 tokens. However, you requested 9000 tokens."
+    return status(400, error={"message": message, "type": "BadRequestError", "param": None, "code": 400})
+
+
+def too_deep() -> Script:
+    """JSON that no parser follows to its end."""
+    return gibberish("[" * 200_000)
+
+
 def hang_before_first_token() -> Script:
     return Script(hang_before_headers=True)
 

