@@ -114,7 +114,7 @@ class Batcher(Generic[Item, Result]):
         with self._lock:
             if self._closed:
                 raise self._error()
-            if time.monotonic() + self._seconds_ahead() > call.deadline:
+            if self._comes_too_late(call):
                 return False
             self._calls.append(call)
             if not self._busy:
@@ -122,11 +122,18 @@ class Batcher(Generic[Item, Result]):
                 self._thread.submit(self._turn)
             return True
 
-    def _seconds_ahead(self) -> float:
-        """Until a new call's first batch: what is left of the one being computed, and one of each caller's."""
+    def _comes_too_late(self, call: _Call[Item, Result]) -> bool:
+        """Whether a first batch cannot be done in time behind what is computed now and one batch of each caller.
+
+        Never so where nothing is ahead: then the work is begun, and the pace measured anew.
+        """
         now = time.monotonic()
-        ahead = sum(min(_weight(call.waiting), self._size) for call in self._calls if call.deadline > now)
-        return max(0.0, self._free_at - now) + self._pace * ahead
+        ahead = sum(self._first_batch(each) for each in self._calls if each.deadline > now)
+        seconds = max(0.0, self._free_at - now) + self._pace * ahead
+        return seconds > 0 and now + seconds + self._pace * self._first_batch(call) > call.deadline
+
+    def _first_batch(self, call: _Call[Item, Result]) -> int:
+        return min(_weight(call.waiting), self._size)
 
     def _turn(self) -> None:
         """One batch, not all that wait: others who work on the same thread come in between."""

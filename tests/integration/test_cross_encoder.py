@@ -44,6 +44,14 @@ async def test_one_score_per_passage(reranker: CrossEncoderReranker) -> None:
     await reranker.ping()
 
 
+async def test_a_closed_one_says_so(folder: Path) -> None:
+    """`RerankerUnavailable`, at once."""
+    closed = CrossEncoderReranker(RerankerSettings(model=str(folder), budget=60))
+    await closed.close()
+    with pytest.raises(RerankerUnavailable, match="closed"):
+        await closed.score("pump", ["a pump"])
+
+
 async def test_it_takes_part_in_a_search(folder: Path, sample_settings: Settings, minilm: Embedder) -> None:
     """Configured by path, it re-reads the best passages; nothing is lost, nothing degraded."""
     question = Question(text="on-call handover", caller=caller("halden", ["group:engineering"]), limit=8)

@@ -143,13 +143,13 @@ async def test_what_is_computed_too_late_is_kept(thread: ThreadPoolExecutor, wor
 async def test_nobody_waits_in_vain(thread: ThreadPoolExecutor, work: Doubler) -> None:
     """Who comes when those ahead need all of its time, by what batches took so far, gets nothing and that at once."""
     batcher = _batcher(work, thread, 1)
-    batcher._pace = LONG  # as if every batch had taken so long
+    batcher._pace = LONG / 4  # as if every batch had taken so long
     first = await _held(work, batcher)
     queued = await _queued(batcher, [1])
     assert await batcher.run([2, 3], LONG / 2) == [None, None]
     work.go.set()
     assert [await first, await queued] == [[0], [2]]
-    assert await batcher.run([4], LONG / 2) == [8]
+    assert await batcher.run([4], LONG / 100) == [8]  # nothing ahead: begun, however slow it was
     assert work.batches == [[0], [1], [4]]
 
 
