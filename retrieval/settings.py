@@ -23,6 +23,7 @@ def _group(prefix: str) -> SettingsConfigDict:
         frozen=True,
         env_ignore_empty=True,
         hide_input_in_errors=True,  # a traceback must not show a key
+        allow_inf_nan=False,  # nan passes every bound, and no number of seconds or weight is infinite
     )
 
 
@@ -89,6 +90,10 @@ class RerankerSettings(BaseSettings):
             raise PydanticCustomError("no_url", "an HTTP reranker needs PINCITE_RERANKER_URL")
         if self.provider == "sentence-transformers" and self.model is None:
             raise PydanticCustomError("no_model", "a cross-encoder needs PINCITE_RERANKER_MODEL")
+        if self.kind in {"late-interaction", "sentence-transformers"} and (self.url or self.api_key):
+            unused = "PINCITE_RERANKER_URL" if self.url else "PINCITE_RERANKER_API_KEY"
+            message = "{unused} is used only with PINCITE_RERANKER_PROVIDER=cohere or tei"
+            raise PydanticCustomError("unused", message, {"unused": unused})
         return self
 
 

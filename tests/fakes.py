@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -64,17 +64,29 @@ class TouchyEmbedder(WordEmbedder):
 
 
 class WordTokenEmbedder(WordEmbedder):
-    """Gives its words' vectors too, of the first `reach` texts of each call. `read` counts the texts."""
+    """Gives its words' vectors too, of the first `reach` passages of each call; `late`: of the others afterwards.
 
-    def __init__(self, reach: int = 1000) -> None:
+    `read` counts the texts.
+    """
+
+    def __init__(self, reach: int = 1000, *, late: bool = False) -> None:
         super().__init__()
-        self.reach = reach
+        self.reach, self.late = reach, late
         self.read: list[str] = []
 
-    async def embed_tokens(self, texts: Sequence[str], seconds: float) -> list[TokenVectors | None]:
+    async def embed_question_tokens(self, text: str, seconds: float) -> TokenVectors | None:
+        return (await self.embed_tokens([text], seconds))[0]
+
+    async def embed_tokens(
+        self, texts: Sequence[str], seconds: float, keep: Callable[[str, TokenVectors], None] | None = None
+    ) -> list[TokenVectors | None]:
         if self.broken or seconds <= 0:
             raise EmbedderUnavailable("broken on purpose")
-        self.read += texts
+        done = [*texts] if self.late else [*texts[: self.reach]]
+        self.read += done
+        if keep is not None:
+            for text in done:
+                keep(text, self._tokens(text))
         return [self._tokens(text) if at < self.reach else None for at, text in enumerate(texts)]
 
     def _tokens(self, text: str) -> TokenVectors:

@@ -12,6 +12,8 @@ from retrieval.models.weights import twin
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from retrieval.models.openvino_backend import ConvertedModel
+
 _log = structlog.get_logger(__name__)
 
 LEAST_AGREEMENT = 0.9999
@@ -68,19 +70,27 @@ def _openvino(model: "SentenceTransformer") -> Backend:
     from retrieval.models.openvino_backend import ConvertedModel
 
     converted = ConvertedModel(model)
-    agreements: dict[str, float] = {}
+    refused: dict[str, str] = {}
     for precision in converted.precisions():
-        documents = converted.compiled(precision)
-        agreements[precision] = agreement(model, documents)
-        if agreements[precision] >= LEAST_AGREEMENT:
-            return Backend(
-                name=f"openvino {precision}",
-                documents=documents,
-                passages=twin(documents),
-                questions=converted.compiled(precision, threads=1),
-                threads=1,
-            )
-    raise ValueError(f"its vectors differ from torch's (cosines {agreements})")
+        try:
+            return _agreeing(model, converted, precision)
+        except Exception as error:  # noqa: BLE001 - a precision that cannot be computed in fails in the library's own ways
+            refused[precision] = str(error).split("\n", 1)[0]
+    raise ValueError(f"no precision serves: {refused}")
+
+
+def _agreeing(model: "SentenceTransformer", converted: "ConvertedModel", precision: str) -> Backend:
+    documents = converted.compiled(precision)
+    agreed = agreement(model, documents)
+    if agreed < LEAST_AGREEMENT:
+        raise ValueError(f"its vectors differ from torch's (cosine {agreed:.6f})")
+    return Backend(
+        name=f"openvino {precision}",
+        documents=documents,
+        passages=twin(documents),
+        questions=converted.compiled(precision, threads=1),
+        threads=1,
+    )
 
 
 def agreement(model: "SentenceTransformer", other: "SentenceTransformer") -> float:

@@ -1,17 +1,15 @@
 """Any cross-encoder of sentence-transformers as a reranker."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from retrieval.errors import RerankerUnavailable
-from retrieval.models.batching import Batcher
+from retrieval.models.batching import CHARACTERS_AT_ONCE, Batcher, length
+from retrieval.models.threads import model_thread
 from retrieval.models.weights import quiet_loading
 from retrieval.settings import RerankerSettings
-
-_BATCH = 8
-"""Pairs computed at once: few, so that the budget is met within the time of so many."""
 
 
 class CrossEncoderReranker:
@@ -29,8 +27,11 @@ class CrossEncoderReranker:
             raise RerankerUnavailable(f"the reranker {settings.model!r} could not be loaded: {error}") from error
         self.name = settings.model
         self._budget = settings.budget
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reranker")
-        self._pairs = Batcher(self._predict, self._thread, _BATCH)
+        self._thread = model_thread("reranker")
+        closed = partial(RerankerUnavailable, "the reranker is closed")
+        self._pairs = Batcher(
+            self._predict, self._thread, CHARACTERS_AT_ONCE, closed=closed, weigh=lambda pair: length(*pair)
+        )
 
     async def score(self, question: str, passages: Sequence[str]) -> list[float | None]:
         scores = await self._pairs.run([(question, passage) for passage in passages], self._budget)
@@ -42,12 +43,13 @@ class CrossEncoderReranker:
         await self.score("ready", ["ready"])
 
     async def close(self) -> None:
-        """Lets the model's thread end."""
+        """Lets the model's thread end; whoever waits for it hears so at once."""
+        self._pairs.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _predict(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         try:
-            scores = self._model.predict(list(pairs), batch_size=_BATCH, show_progress_bar=False)
+            scores = self._model.predict(list(pairs), batch_size=len(pairs), show_progress_bar=False)
         except Exception as error:
             raise RerankerUnavailable(f"the reranker failed: {error}") from error
         found = np.asarray(scores, dtype=np.float64).reshape(len(pairs), -1)[:, 0]

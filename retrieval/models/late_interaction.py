@@ -5,12 +5,12 @@ alike: weighing them by idf changed nothing on the development sets that one cou
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from retrieval.errors import EmbedderUnavailable, RerankerUnavailable
+from retrieval.models.passage_cache import PassageCache
 from retrieval.models.protocols import TokenEmbedder, TokenVectors, Vectors
 from retrieval.settings import RerankerSettings
 
@@ -18,27 +18,30 @@ NAME = "late-interaction"
 
 
 class LateInteractionReranker:
-    """A `Reranker` over a local embedder. Passages met before are not embedded again while they are in the cache."""
+    """A `Reranker` over a local embedder. Passages met before are not embedded again while they are in the cache.
+
+    What is embedded too late for the search that asked is in the cache for the next one.
+    """
 
     def __init__(self, embedder: TokenEmbedder, settings: RerankerSettings) -> None:
         self.name = NAME
         self._embedder = embedder
         self._budget = settings.budget
-        self._cache = _PassageCache(settings.cache_mb * 1024 * 1024)
+        self._cache = PassageCache(settings.cache_mb * 1024 * 1024)
 
     async def score(self, question: str, passages: Sequence[str]) -> list[float | None]:
         if not passages:
             return []
-        missing = [passage for passage in dict.fromkeys(passages) if self._cache.get(passage) is None]
-        held = {passage: found for passage in passages if (found := self._cache.get(passage)) is not None}
+        held = self._cache.among(passages)
+        missing = [passage for passage in dict.fromkeys(passages) if passage not in held]
         try:
-            asked, *embedded = await self._embedder.embed_tokens([question, *missing], self._budget)
+            asked, embedded = await asyncio.gather(
+                self._embedder.embed_question_tokens(question, self._budget),
+                self._embedder.embed_tokens(missing, self._budget, keep=self._cache.put),
+            )
         except EmbedderUnavailable as error:
             raise RerankerUnavailable(str(error)) from error
-        for passage, found in zip(missing, embedded, strict=True):
-            if found is not None:
-                held[passage] = found
-                self._cache.put(passage, found)
+        held |= {passage: found for passage, found in zip(missing, embedded, strict=True) if found is not None}
         if asked is None or not held:
             raise RerankerUnavailable("the reranker scored nothing in time")
         scores = await asyncio.to_thread(_scores, asked, held)
@@ -49,31 +52,6 @@ class LateInteractionReranker:
 
     async def close(self) -> None:
         """Holds nothing: the embedder is closed by whoever opened it."""
-
-
-class _PassageCache:
-    """Token vectors by passage text, the longest unused forgotten first, at most so many bytes."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._held: OrderedDict[str, TokenVectors] = OrderedDict()
-
-    def get(self, passage: str) -> TokenVectors | None:
-        found = self._held.get(passage)
-        if found is not None:
-            self._held.move_to_end(passage)
-        return found
-
-    def put(self, passage: str, found: TokenVectors) -> None:
-        self._bytes += _size(found) - (_size(self._held.pop(passage)) if passage in self._held else 0)
-        self._held[passage] = found
-        while self._bytes > self._most_bytes:
-            self._bytes -= _size(self._held.popitem(last=False)[1])
-
-
-def _size(found: TokenVectors) -> int:
-    return found.vectors.nbytes + found.ids.nbytes
 
 
 def _scores(asked: TokenVectors, passages: Mapping[str, TokenVectors]) -> dict[str, float]:

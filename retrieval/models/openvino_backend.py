@@ -81,12 +81,22 @@ def _converted(core: openvino.Core, model: SentenceTransformer, transformer: Pre
     """From the cache, where an earlier start left it: converting takes seconds, reading a tenth of one."""
     try:
         folder = _cache() / _digest(transformer)
-        if not folder.is_dir():
-            _keep(_convert(model, transformer), folder)
+        if folder.is_dir() and (kept := _read(core, folder)) is not None:
+            return kept
+        _keep(_convert(model, transformer), folder)
         return core.read_model(folder / "model.xml")
     except (OSError, RuntimeError):
-        # No home, no room, no right to write, half a file: then each start converts.
+        # No home, no room, no right to write: then each start converts.
         return _convert(model, transformer)
+
+
+def _read(core: openvino.Core, folder: Path) -> openvino.Model | None:
+    """What an earlier start kept. None where it is damaged: it is removed, to be made anew."""
+    try:
+        return core.read_model(folder / "model.xml")
+    except RuntimeError:
+        shutil.rmtree(folder)
+        return None
 
 
 def _convert(model: SentenceTransformer, transformer: PreTrainedModel) -> openvino.Model:

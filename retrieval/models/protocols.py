@@ -1,6 +1,6 @@
 """What the paths ask of a model. Fakes and real models pass one contract suite (tests/contract)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -62,9 +62,18 @@ class TokenVectors:
 class TokenEmbedder(Protocol):
     """What an embedder may be able to do besides: the vectors of a text's single tokens, in their context."""
 
-    async def embed_tokens(self, texts: Sequence[str], seconds: float) -> list[TokenVectors | None]:
+    async def embed_question_tokens(self, text: str, seconds: float) -> TokenVectors | None:
+        """A question's tokens, waiting behind no passages; None when the time did not reach it.
+
+        Raises `EmbedderUnavailable` when the model fails.
+        """
+
+    async def embed_tokens(
+        self, texts: Sequence[str], seconds: float, keep: Callable[[str, TokenVectors], None] | None = None
+    ) -> list[TokenVectors | None]:
         """Each text's tokens, the first texts first; None for what the time did not reach.
 
+        `keep` gets the tokens of each text that was begun, on another thread, also when they come too late.
         Raises `EmbedderUnavailable` when the model fails.
         """
 

@@ -1,9 +1,8 @@
 """Local embedders by sentence-transformers, the default among them."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import cache, partial
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, cast
 
@@ -11,9 +10,10 @@ import numpy as np
 
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models import minilm
-from retrieval.models.backends import choose_backend
-from retrieval.models.batching import Batcher
+from retrieval.models.backends import Backend, choose_backend
+from retrieval.models.batching import CHARACTERS_AT_ONCE, Batcher, length
 from retrieval.models.protocols import TokenVectors, Vectors
+from retrieval.models.threads import model_thread
 from retrieval.models.tokens import telling_tokens, token_vectors
 from retrieval.models.weights import identity, quiet_loading
 from retrieval.settings import EmbedderSettings
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-_PASSAGES_AT_ONCE = 8
-"""Passages computed at once while a caller waits: few, so that deadlines are met within the time of so many."""
 _SENTENCES_AT_ONCE = 32
-"""All that one answer asks for, and no more tokens than those passages have."""
+"""All that one answer asks for, and few tokens each."""
 
 
 class SentenceTransformerEmbedder:
@@ -49,13 +47,21 @@ class SentenceTransformerEmbedder:
         models = choose_backend(model, settings.backend)
         self.backend = models.name
         self._models = models
-        self._documents = _thread("documents", models.threads)
-        self._passages = _thread("passages", models.threads)
-        self._questions = _thread("questions", 1)
+        self._documents = model_thread("embedder-documents", models.threads)
+        self._passages = model_thread("embedder-passages", models.threads)
+        self._questions = model_thread("embedder-questions", 1)
+        self._share_batches(models)
+
+    def _share_batches(self, models: Backend) -> None:
+        closed = partial(EmbedderUnavailable, "the embedding model is closed")
         ask, read = partial(self._encode, models.questions), partial(self._encode, models.passages)
-        self._asked = Batcher[str, Vectors](ask, self._questions, settings.batch_size)
-        self._read = Batcher[str, Vectors](read, self._passages, _SENTENCES_AT_ONCE)
-        self._tokens = Batcher(self._encode_tokens, self._passages, _PASSAGES_AT_ONCE)
+        ask_tokens = partial(self._encode_tokens, models.questions)
+        read_tokens = partial(self._encode_tokens, models.passages)
+        at_once = self._settings.batch_size
+        self._asked = Batcher[str, Vectors](ask, self._questions, at_once, closed=closed)
+        self._asked_tokens = Batcher(ask_tokens, self._questions, at_once, closed=closed)
+        self._read = Batcher[str, Vectors](read, self._passages, _SENTENCES_AT_ONCE, closed=closed)
+        self._read_tokens = Batcher(read_tokens, self._passages, CHARACTERS_AT_ONCE, closed=closed, weigh=length)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         with self._one_count:
@@ -75,14 +81,21 @@ class SentenceTransformerEmbedder:
     async def embed_now(self, texts: Sequence[str]) -> Vectors:
         return await self._in_time(self._read, texts)
 
-    async def embed_tokens(self, texts: Sequence[str], seconds: float) -> list[TokenVectors | None]:
-        return await self._tokens.run(texts, seconds)
+    async def embed_question_tokens(self, text: str, seconds: float) -> TokenVectors | None:
+        return (await self._asked_tokens.run([text], seconds))[0]
+
+    async def embed_tokens(
+        self, texts: Sequence[str], seconds: float, keep: Callable[[str, TokenVectors], None] | None = None
+    ) -> list[TokenVectors | None]:
+        return await self._read_tokens.run(texts, seconds, keep)
 
     async def ping(self) -> None:
         await self.embed_question("ready")
 
     async def close(self) -> None:
-        """Lets the model's threads end."""
+        """Lets the model's threads end; whoever waits for them hears so at once."""
+        for batcher in (self._asked, self._asked_tokens, self._read, self._read_tokens):
+            batcher.close()
         for thread in (self._documents, self._passages, self._questions):
             thread.shutdown(wait=False, cancel_futures=True)
 
@@ -105,13 +118,12 @@ class SentenceTransformerEmbedder:
             raise EmbedderUnavailable("the embedding model gave a vector with no direction (NaN)")
         return found
 
-    def _encode_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+    def _encode_tokens(self, model: "SentenceTransformer", texts: Sequence[str]) -> list[TokenVectors]:
         try:
-            found = self._models.passages.encode(list(texts), output_value=None, show_progress_bar=False)
+            found = model.encode(list(texts), batch_size=len(texts), output_value=None, show_progress_bar=False)
+            tokens = [token_vectors(row, self._says_something) for row in cast("list[dict[str, Tensor]]", found)]
         except Exception as error:
             raise EmbedderUnavailable(f"the embedding model failed: {error}") from error
-        rows = cast("list[dict[str, Tensor]]", found)
-        tokens = [token_vectors(row, self._says_something) for row in rows]
         if not all(np.isfinite(each.vectors).all() for each in tokens):
             raise EmbedderUnavailable("the embedding model gave a vector with no direction (NaN)")
         return tokens
@@ -127,19 +139,3 @@ def _load(settings: EmbedderSettings) -> "SentenceTransformer":
         raise
     except Exception as error:
         raise EmbedderUnavailable(f"the embedding model {settings.model!r} could not be loaded: {error}") from error
-
-
-def _thread(work: str, torch_threads: int | None) -> ThreadPoolExecutor:
-    """A thread that says how many torch computes on: a new one would take over what any other said last."""
-    import torch
-
-    threads = (torch_threads or _torch_threads(),)
-    return ThreadPoolExecutor(1, f"embedder-{work}", initializer=torch.set_num_threads, initargs=threads)
-
-
-@cache
-def _torch_threads() -> int:
-    """As many as torch would take, asked before the first thread of ours says otherwise."""
-    import torch
-
-    return torch.get_num_threads()

@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_PART_OF_A_CHARACTER = "\ufffd"
+"""What some bytes of a character are decoded to: of a letter, as characters of several bytes mostly are."""
+
+
 def telling_tokens(tokenizer: "PreTrainedTokenizerBase") -> NDArray[np.bool_]:
     """By id: whether the token has a letter or a digit and is none of the model's own signs."""
-    telling = np.zeros(len(tokenizer), dtype=np.bool_)
-    for token, at in tokenizer.get_vocab().items():
-        telling[at] = any(character.isalnum() for character in token)
-    telling[list(tokenizer.all_special_ids)] = False
+    vocabulary, signs = tokenizer.get_vocab(), set(tokenizer.all_special_ids)
+    telling = np.zeros(max(vocabulary.values()) + 1, dtype=np.bool_)
+    for token, at in vocabulary.items():
+        # Byte-level vocabularies write a space as the letter Ġ, and so each byte that ASCII has no sign for.
+        text = token if token.isascii() else tokenizer.convert_tokens_to_string([token])
+        telling[at] = at not in signs and any(each.isalnum() or each == _PART_OF_A_CHARACTER for each in text)
     return telling
 
 

@@ -58,6 +58,9 @@ def numbered(found: Sequence[FusedPassage]) -> tuple[RankedPassage, ...]:
 
 
 def _z(scores: Sequence[float]) -> NDArray[np.float64]:
+    """0 for all when they are equal, which their standard deviation does not tell: it has rounding errors."""
     values = np.asarray(scores, dtype=np.float64)
-    spread = values.std()
-    return np.zeros_like(values) if spread == 0 else (values - values.mean()) / spread
+    if not values.size or np.ptp(values) == 0:
+        return np.zeros_like(values)
+    scaled: NDArray[np.float64] = (values - values.mean()) / values.std()
+    return scaled

@@ -68,6 +68,32 @@ def test_a_conversion_is_kept(model: SentenceTransformer, cache: Path) -> None:
     assert list(folder.parent.iterdir()) == [folder]
 
 
+@pytest.mark.parametrize("name", ["model.xml", "model.bin"])
+def test_a_damaged_conversion_is_made_anew(model: SentenceTransformer, cache: Path, name: str) -> None:
+    """Half a file does not cost every later start a conversion."""
+    expected = ConvertedModel(model).compiled("f32").encode(TEXTS)
+    [folder] = (cache / "pincite" / "openvino").iterdir()
+    whole = (folder / name).stat().st_size
+    with (folder / name).open("r+b") as file:
+        file.truncate(whole // 2)
+    np.testing.assert_allclose(ConvertedModel(model).compiled("f32").encode(TEXTS), expected, atol=1e-5)
+    assert (folder / name).stat().st_size == whole
+
+
+def test_a_precision_that_fails_is_passed_over(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next precision is tried before torch is."""
+    compiled = ConvertedModel.compiled
+
+    def failing(converted: ConvertedModel, precision: str, threads: int = 0) -> SentenceTransformer:
+        if precision == "bf16":
+            raise RuntimeError("no such instruction")
+        return compiled(converted, precision, threads)
+
+    monkeypatch.setattr(ConvertedModel, "precisions", lambda _: ("bf16", "f32"))
+    monkeypatch.setattr(ConvertedModel, "compiled", failing)
+    assert choose_backend(model, "auto").name == "openvino f32"
+
+
 def test_without_a_place_to_keep_it_each_start_converts(model: SentenceTransformer, cache: Path) -> None:
     """A cache that cannot be written costs time, and nothing else."""
     (cache / "pincite").write_text("a file where the folder should be")

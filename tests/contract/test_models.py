@@ -154,6 +154,47 @@ async def test_what_time_does_not_reach_is_none(minilm: Embedder) -> None:
     assert await minilm.embed_tokens(["pump"] * 3, seconds=0) == [None] * 3
 
 
+@pytest.mark.model
+async def test_a_cached_search_does_not_wait_for_passages(minilm: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question's tokens are there while the thread of the passages is busy."""
+    assert isinstance(minilm, SentenceTransformerEmbedder)
+    reranker = LateInteractionReranker(minilm, RerankerSettings(budget=60))
+    expected = await reranker.score("pump", ["a pump", "oil"])
+    begun, answered, encode = Event(), Event(), minilm._models.passages.encode
+
+    def waiting(*texts: object, **options: object) -> object:
+        begun.set()
+        assert answered.wait(60)
+        return encode(*texts, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(minilm._models.passages, "encode", waiting)
+    reading = asyncio.create_task(minilm.embed_tokens(["another passage"] * 10, seconds=60))
+    await asyncio.to_thread(begun.wait, 60)
+    assert await reranker.score("pump", ["a pump", "oil"]) == pytest.approx(expected, abs=1e-3)
+    answered.set()
+    assert None not in await reading
+
+
+@pytest.mark.model
+async def test_tokens_that_are_none_are_a_failure(minilm: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that gives something else than token vectors is `EmbedderUnavailable`."""
+    assert isinstance(minilm, SentenceTransformerEmbedder)
+    monkeypatch.setattr(minilm._models.questions, "encode", lambda *_args, **_options: [{"sentence_embedding": 1}])
+    with pytest.raises(EmbedderUnavailable, match="failed"):
+        await minilm.embed_question_tokens("pump", seconds=60)
+
+
+@pytest.mark.model
+async def test_a_closed_model_says_so() -> None:
+    """Who asks after the end is told `EmbedderUnavailable`, whatever is asked, and does not wait."""
+    embedder = load_embedder(EmbedderSettings())
+    assert isinstance(embedder, SentenceTransformerEmbedder)
+    await embedder.close()
+    for asked in (embedder.embed_question("a"), embedder.embed_now(["a"]), embedder.embed_tokens(["a"], 60)):
+        with pytest.raises(EmbedderUnavailable, match="closed"):
+            await asked
+
+
 def test_the_fake_can_be_broken() -> None:
     """A broken fake raises as a real one would."""
     words = WordEmbedder()

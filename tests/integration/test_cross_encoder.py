@@ -22,9 +22,11 @@ pytestmark = pytest.mark.model
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cross-encoder on disk."""
+    import torch
     from sentence_transformers import CrossEncoder
 
     path = tmp_path_factory.mktemp("cross-encoder")
+    torch.manual_seed(0)  # the head's: an order of chance, but the same in each run
     CrossEncoder(str(minilm_path()), num_labels=1).save_pretrained(str(path))
     return path
 
@@ -42,6 +44,14 @@ async def test_one_score_per_passage(reranker: CrossEncoderReranker) -> None:
     assert len(scores) == 3
     assert scores[0] == pytest.approx(scores[2], abs=1e-4)
     await reranker.ping()
+
+
+async def test_a_closed_one_says_so(folder: Path) -> None:
+    """`RerankerUnavailable`, at once."""
+    closed = CrossEncoderReranker(RerankerSettings(model=str(folder), budget=60))
+    await closed.close()
+    with pytest.raises(RerankerUnavailable, match="closed"):
+        await closed.score("pump", ["a pump"])
 
 
 async def test_it_takes_part_in_a_search(folder: Path, sample_settings: Settings, minilm: Embedder) -> None:

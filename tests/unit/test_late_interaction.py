@@ -32,27 +32,26 @@ async def test_a_passage_met_before_is_not_read_again() -> None:
     assert embedder.read == ["pump", "a pump", "oil", "pump"]
 
 
-async def test_the_cache_is_bounded() -> None:
-    """Without room nothing is kept, and every passage is read anew."""
-    embedder = WordTokenEmbedder()
-    reranker = _reranker(embedder, cache_mb=0)
-    first, second = await reranker.score("pump", ["a pump"]), await reranker.score("pump", ["a pump"])
-    assert first == second
-    assert embedder.read.count("a pump") == 2
-
-
 async def test_what_is_late_has_no_score_and_comes_in_next_time() -> None:
     """Passages that time did not reach are None; what was read is kept, so that the next call gets further."""
-    embedder = WordTokenEmbedder(reach=3)
+    embedder = WordTokenEmbedder(reach=2)
     reranker = _reranker(embedder)
     assert [score is None for score in await reranker.score("oil", ["one", "two", "three"])] == [False, False, True]
     assert None not in await reranker.score("oil", ["one", "two", "three"])
 
 
-@pytest.mark.parametrize("reach", [0, 1])
-async def test_nothing_in_time_is_a_failure(reach: int) -> None:
-    """No question or no passage: `RerankerUnavailable`, and so is a broken embedder."""
-    embedder = WordTokenEmbedder(reach=reach)
+async def test_what_comes_too_late_counts_next_time() -> None:
+    """Passages whose vectors came after the budget are not read again."""
+    embedder = WordTokenEmbedder(reach=1, late=True)
+    reranker = _reranker(embedder)
+    assert [score is None for score in await reranker.score("oil", ["one", "two", "three"])] == [False, True, True]
+    assert None not in await reranker.score("oil", ["one", "two", "three"])
+    assert embedder.read == ["oil", "one", "two", "three", "oil"]
+
+
+async def test_nothing_in_time_is_a_failure() -> None:
+    """No question and no passage: `RerankerUnavailable`, and so is a broken embedder."""
+    embedder = WordTokenEmbedder(reach=0)
     with pytest.raises(RerankerUnavailable, match="in time"):
         await _reranker(embedder).score("oil", ["one", "two"])
     embedder.broken = True

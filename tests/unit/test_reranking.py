@@ -1,5 +1,6 @@
 """What a reranker's scores do to the fused order."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from retrieval.domain import Candidate, ChunkKey, Passage
@@ -58,3 +59,20 @@ async def test_what_was_not_scored_keeps_its_place() -> None:
 async def test_one_score_alone_moves_nothing() -> None:
     """Of a single score there is no telling whether it is high."""
     assert _texts(await _reranked(reach=1, top_n=6)) == list(TEXTS)
+
+
+class EvenReranker(OverlapReranker):
+    """Finds every passage as good as any other."""
+
+    async def score(self, question: str, passages: Sequence[str]) -> list[float | None]:
+        del question
+        return [0.3] * len(passages)
+
+
+async def test_equal_scores_move_nothing() -> None:
+    """Of seven times .3 the standard deviation is not 0 but a rounding error, which must not become a score."""
+    fused = [_fused("a", place) for place in range(7)]
+    without, reranked = [
+        await rerank(EvenReranker(), "a", fused, RerankerSettings(weight=weight)) for weight in (0, 1000)
+    ]
+    assert reranked == without
