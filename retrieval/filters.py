@@ -194,7 +194,7 @@ def _check_text(what: str, text: str) -> None:
 
 
 _MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?",
+    r"\d{4}-\d\d-\d\d([T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?[0-5]\d)?)?",
     re.ASCII | re.IGNORECASE,
 )
 

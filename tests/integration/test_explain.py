@@ -204,7 +204,7 @@ async def test_common_words_do_not_make_a_candidate(engine: Engine, monkeypatch:
     for bound, reason in ((10, LegReason.NO_WORD_LOOKED_UP), (2, LegReason.NOT_ALL_WORDS)):
         monkeypatch.setattr(terms, "POSTINGS_BOUND", bound)
         monkeypatch.setattr(terms, "WIDER_BOUND", bound)
-        document = await told(narrowed(engine, exact_below=0), "0.txt", asked("relay pump"))
+        document = await told(narrowed(engine, exact_below=0, candidates=2), "0.txt", asked("relay pump"))
         assert document.lexical is not None
         assert (document.lexical.reason, document.lexical.words) == (reason, ("pump",))
 
