@@ -16,7 +16,7 @@ from retrieval.database.plans import QueryPlan
 from retrieval.domain import DensePath, Question
 from retrieval.engine import Engine, open_engine
 from retrieval.models.protocols import Reranker
-from retrieval.search import planning, terms
+from retrieval.search import legs, planning, terms
 from retrieval.search.explanation import DocumentExplained, LegReason, Verdict
 from retrieval.search.whereabouts import whereabouts
 from tests.conftest import ingest_folder, new_database, on_database
@@ -201,10 +201,11 @@ async def test_what_is_not_proposed_is_told_its_exact_ranks(engine: Engine, fill
 
 async def test_common_words_do_not_make_a_candidate(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk that holds only words which are not looked up, or not all that are needed, is told so."""
+    monkeypatch.setattr(legs, "ENOUGH", 2)
     for bound, reason in ((10, LegReason.NO_WORD_LOOKED_UP), (2, LegReason.NOT_ALL_WORDS)):
         monkeypatch.setattr(terms, "POSTINGS_BOUND", bound)
         monkeypatch.setattr(terms, "WIDER_BOUND", bound)
-        document = await told(narrowed(engine, exact_below=0, candidates=2), "0.txt", asked("relay pump"))
+        document = await told(narrowed(engine, exact_below=0), "0.txt", asked("relay pump"))
         assert document.lexical is not None
         assert (document.lexical.reason, document.lexical.words) == (reason, ("pump",))
 
