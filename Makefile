@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 TORCH_INDEX ?=
 
 .PHONY: help demo test lint format eval faults bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
-	bench-rivals clean
+	bench-rivals bench-fusion bench-models clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -62,6 +62,12 @@ bench-writing: $(VENV)/.installed ## Measure writing against raw COPY BINARY
 
 bench-revocation: $(VENV)/.installed ## Measure what it costs to take a group's permission on 1,000 chunks away
 	$(BIN)/python -m evals.benchmarks.revocation --data-dir .pincite/bench/revocation $(ARGS)
+
+bench-fusion: $(VENV)/.installed ## Compare ways to fuse the two legs (ARGS: folders of sets in BEIR's format)
+	$(BIN)/python -m evals.benchmarks.fusion $(ARGS)
+
+bench-models: $(VENV)/.installed ## Measure what computes the embeddings: torch, OpenVINO
+	$(BIN)/python -m evals.benchmarks.models $(ARGS)
 
 bench-rivals: $(VENV)/.installed .pincite/bench/rivals-venv/.installed ## Measure other stores on pgvector on the same data (about 20 minutes)
 	$(BIN)/python -m evals.benchmarks.rivals --data-dir .pincite/bench/rivals --python .pincite/bench/rivals-venv/bin/python $(ARGS)

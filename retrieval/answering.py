@@ -64,12 +64,12 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
     Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `InvalidFilter`, `Overloaded`,
     `StoreUnavailable` and `IndexMismatch`.
     """
+    check_question(question.text)
     async with engine.admission.turn(question.caller.tenant):
         return (await _search(engine, question)).retrieval
 
 
 async def _search(engine: Engine, question: Question) -> Trace:
-    check_question(question.text)
     watch, degraded = Stopwatch(), list[Degradation]()
     store, caller, settings = engine.store, question.caller, engine.settings.search
     narrowing = await narrow(store, caller, question.filter)
@@ -85,15 +85,14 @@ async def _search(engine: Engine, question: Question) -> Trace:
     hits = dense.hits if dense else ()
     fused = await watch.timed("fuse", fuse(store, caller, embedding, hits, lexical, settings.dense_weight, narrowing))
     ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
-    joined = await watch.timed("join", join_neighbours(engine.store, question.caller, ranked, question.limit))
+    joined = await watch.timed("join", join_neighbours(store, caller, ranked, question.limit))
     retrieval = Retrieval(
         passages=numbered(joined),
-        confidence=confidence(fused, embedding, engine.settings.search.dense_weight),
+        confidence=confidence(fused, embedding, settings.dense_weight),
         degraded=tuple(degraded),
         timings_ms=watch.milliseconds(),
         embedding=embedding,
         plan=dense.plan if dense else None,
-        lexical_plan=lexical.plan,
     )
     engine.telemetry.searched(retrieval, lexical.postings)
     return Trace(
@@ -109,6 +108,7 @@ async def explain(
     Its exact scores tell how common words are in all of the tenant's documents: for operators. `any_document`: that a
     document exists which the caller may not see is told as well. Raises like `retrieve()`.
     """
+    check_question(question.text)
     async with engine.admission.turn(question.caller.tenant):
         trace = await _search(engine, question)
         explanation = await explained(engine.store, question, trace, engine.settings.search)

@@ -191,8 +191,6 @@ class Retrieval:
     """The question's vector, for whoever looks further; None when it was found by words alone."""
     plan: DensePlan | None = None
     """How the search by meaning went; None when there was none."""
-    lexical_plan: LexicalPlan | None = None
-    """How the search by words went."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

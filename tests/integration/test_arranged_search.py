@@ -6,7 +6,7 @@ import pytest
 
 from ingest.sources import Request
 from retrieval.access import caller
-from retrieval.answering import answer, retrieve
+from retrieval.answering import answer, explain, retrieve
 from retrieval.domain import AnswerFinished, Degradation, LexicalPath, Question, Retrieval
 from retrieval.engine import Engine, open_engine
 from tests.conftest import ingest_folder, new_database, on_database
@@ -84,10 +84,10 @@ async def test_a_quotation_survives_the_reranker(filled: str) -> None:
 
 
 async def test_stop_words_alone_are_searched_by_meaning(engine: Engine) -> None:
-    """The plan says that there was no word to look up, and the nearest passages come all the same."""
-    found = await search(engine, "to be or not to be")
-    assert found.lexical_plan is not None
-    assert found.lexical_plan.path is LexicalPath.NO_WORDS
+    """The explanation says that there was no word to look up, and the nearest passages come all the same."""
+    explanation = await explain(engine, Question(text="to be or not to be", caller=caller("acme", ()), limit=8))
+    found = explanation.retrieval
+    assert explanation.lexical.path is LexicalPath.NO_WORDS
     assert found.passages
     assert all(ranked.candidate.lexical_rank is None for ranked in found.passages)
 
