@@ -114,14 +114,6 @@ class LexicalPath(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LexicalPlan:
-    """The path, and how many words the question has, stop words apart."""
-
-    path: LexicalPath
-    words: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """From this offset of the document on, its text stands under these headings."""
 

@@ -62,7 +62,7 @@ async def _lexical(store: Store, question: Question, trace: Trace, settings: Sea
     async with store.session(question.caller) as session:
         words = await spelled(session, question.text)
     return LexicalExplained(
-        path=trace.lexical.plan.path,
+        path=trace.lexical.path,
         words=_words(trace.lexical, words),
         proposed=len(trace.lexical.hits),
         examined=_examined(plans, "chunk_terms"),

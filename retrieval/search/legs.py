@@ -9,7 +9,7 @@ from pgvector import HalfVector
 from retrieval.access import Caller, TenantId
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import CallerSession, Store
-from retrieval.domain import ChunkKey, DensePath, DensePlan, LexicalPath, LexicalPlan
+from retrieval.domain import ChunkKey, DensePath, DensePlan, LexicalPath
 from retrieval.models.protocols import Vectors
 from retrieval.search.narrowing import ANYTHING, Narrowing
 from retrieval.search.phrases import quoted
@@ -47,7 +47,7 @@ class LexicalFindings:
     terms: QuestionTerms
     lookups: tuple[Lookup, ...]
     hits: tuple[Hit, ...]
-    plan: LexicalPlan
+    path: LexicalPath
     postings: int
     """How many chunks were looked at at most, by the kept counts."""
 
@@ -79,7 +79,7 @@ async def lexical_leg(
         terms=look.terms,
         lookups=tuple(look.made),
         hits=tuple(sorted(found.values(), key=lambda hit: (-hit.score, hit.key))),
-        plan=LexicalPlan(path=path, words=look.terms.words),
+        path=path,
         postings=look.postings,
     )
 

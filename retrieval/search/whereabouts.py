@@ -151,7 +151,7 @@ def _lexical_reason(sought: _Sought, rank: int | None) -> LegReason:
     held = {key for chunk in sought.chunks for key in chunk.term_keys}
     if not held:
         return LegReason.NO_WORD
-    every_one_was_read = sought.trace.lexical.plan.path is LexicalPath.VISIBLE
+    every_one_was_read = sought.trace.lexical.path is LexicalPath.VISIBLE
     if rank or every_one_was_read or any(_finds(lookup, chunk) for lookup in lookups for chunk in sought.chunks):
         return LegReason.BELOW_CANDIDATES
     halved = any(lookup.all_of_them and not held.isdisjoint(lookup.term_keys) for lookup in lookups)

@@ -166,7 +166,7 @@ async def test_never_empty_handed(
 async def test_a_rare_word_in_unseen_documents_hides_nothing(store: Store, exact_below: int, path: LexicalPath) -> None:
     """Where the question's rarest word stands in documents of others only, its other words are looked up."""
     found = await asked(store, caller("north", [FEW]), "albatross pump", exact_below=exact_below)
-    assert found.plan.path is path
+    assert found.path is path
     assert found.hits
 
 
@@ -174,13 +174,13 @@ async def test_a_rare_word_in_unseen_documents_hides_nothing(store: Store, exact
 async def test_words_that_stand_nowhere_together_are_found_apart(store: Store) -> None:
     """Where even the rarest word is common, chunks with both of the two rarest are wanted, but not insisted on."""
     found = await asked(store, caller("north", [MANY]), "sensor gauge", exact_below=0)
-    assert found.plan.path is LexicalPath.WIDER
+    assert found.path is LexicalPath.WIDER
     assert found.hits
 
 
 async def test_enough_is_found_without_a_second_look(store: Store) -> None:
     """A question whose rarest words bring enough is looked up once."""
-    assert (await asked(store, caller("north", [MANY]), "pump valve")).plan.path is LexicalPath.RAREST
+    assert (await asked(store, caller("north", [MANY]), "pump valve")).path is LexicalPath.RAREST
 
 
 @pytest.mark.parametrize(
@@ -196,14 +196,14 @@ async def test_a_question_without_words_finds_nothing_and_says_so(store: Store, 
 async def test_the_plan_says_that_there_was_no_word(store: Store) -> None:
     """What is a stop word in every language of the tenant is not looked up."""
     found = await asked(store, caller("north", [MANY]), "was so in")
-    assert (found.plan.path, found.plan.words, found.hits) == (LexicalPath.NO_WORDS, 0, ())
+    assert (found.path, found.terms.words, found.hits) == (LexicalPath.NO_WORDS, 0, ())
 
 
 async def test_an_unknown_word_is_a_word(store: Store) -> None:
     """That no chunk holds a word is not told from its being held by others': the path is the same."""
     nobodys = await asked(store, caller("north", [FEW]), "unicorn")
     others = await asked(store, caller("north", [FEW]), "albatross")
-    assert nobodys.plan == others.plan
+    assert nobodys.path == others.path
     assert nobodys.hits == others.hits == ()
 
 

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from retrieval.access import Caller, caller
 from retrieval.database.statements import TenantStatement
-from retrieval.domain import LexicalPath, LexicalPlan
+from retrieval.domain import LexicalPath
 from retrieval.engine import Engine
 from retrieval.reading import read_document
 from retrieval.search.fusion import FusedPassage, fuse
@@ -21,7 +21,7 @@ WORDLESS = LexicalFindings(
     terms=QuestionTerms(terms=(), weights="{}/1000000000", readings=()),
     lookups=(),
     hits=(),
-    plan=LexicalPlan(path=LexicalPath.NO_WORDS, words=0),
+    path=LexicalPath.NO_WORDS,
     postings=0,
 )
 ALL = TenantStatement(

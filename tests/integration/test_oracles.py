@@ -86,4 +86,4 @@ async def test_a_few_hits_are_not_enough(store: Store, monkeypatch: pytest.Monke
     monkeypatch.setattr(terms, "POSTINGS_BOUND", 1)
     monkeypatch.setattr(terms, "WIDER_BOUND", 2)
     found = await lexical_leg(store, ADA, "7 pump checked", SearchSettings(exact_below=0))
-    assert (found.plan.path, len(found.hits)) == (LexicalPath.WIDER, 10)
+    assert (found.path, len(found.hits)) == (LexicalPath.WIDER, 10)
