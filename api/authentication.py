@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from api.schemas import Principals
+from api.schemas.base import Principals
 from retrieval.access import Caller, caller
 from retrieval.engine import Engine
 from retrieval.errors import AccessDenied, Unauthenticated

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from api.schemas import ErrorBody, ErrorDetail
+from api.schemas.base import ErrorBody, ErrorDetail
 from retrieval.errors import (
     AccessDenied,
     Conflict,

@@ -6,7 +6,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.schemas import SearchRequest, SearchResponse, without_nul
+from api.schemas.base import without_nul
+from api.schemas.passages import SearchResponse
+from api.schemas.questions import SearchRequest
 from retrieval.domain import DensePath, LexicalPath
 from retrieval.search.explanation import CandidateExplained, DocumentExplained, Explanation, LegReason, Verdict
 

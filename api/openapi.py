@@ -8,7 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.schemas import CitationEvent, ErrorBody, FinishedEvent, PassagesEvent, TextEvent
+from api.schemas.answers import CitationEvent, FinishedEvent, PassagesEvent, TextEvent
+from api.schemas.base import ErrorBody
 
 EVENTS: dict[str, type[BaseModel]] = {
     "passages": PassagesEvent,

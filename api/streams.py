@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
 from api.errors import describe, error_body
-from api.schemas import CitationEvent, FinishedEvent, PassagesEvent, TextEvent
+from api.schemas.answers import CitationEvent, FinishedEvent, PassagesEvent, TextEvent
 from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, CitationFound, PassagesFound, TextDelta
 
 T = TypeVar("T")

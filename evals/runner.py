@@ -11,11 +11,12 @@ from evals.dataset import Case, Dataset, Subject
 from ingest.domain import Failure
 from ingest.pipeline import Run, ingest
 from retrieval.access import Caller
-from retrieval.answering import answer, retrieve
+from retrieval.answering import answer
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, Degradation, Passage, PassagesFound, Question
 from retrieval.engine import Engine, Missing, open_engine, prepare_database
 from retrieval.errors import EmbedderUnavailable, NotFound
 from retrieval.reading import read_document
+from retrieval.searching import retrieve
 from retrieval.settings import Settings
 
 AT_ONCE = 4

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from retrieval.access import caller, tenant_id
-from retrieval.answering import answer, explain
+from retrieval.answering import answer
 from retrieval.database import migrations
 from retrieval.database.server import database_dsn
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, TextDelta
@@ -16,6 +16,7 @@ from retrieval.explanation_view import as_json, show
 from retrieval.filter_json import parse_filter
 from retrieval.keys import create_key, list_keys, revoke_key
 from retrieval.search.explanation import Explanation
+from retrieval.searching import explain
 from retrieval.settings import Settings
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke")

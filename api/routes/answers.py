@@ -11,7 +11,9 @@ from starlette.responses import Response
 from api.authentication import OpenedEngine, QueryingKey, caller_of
 from api.errors import error_response, status_of_code
 from api.openapi import EVENT_STREAM, problems
-from api.schemas import AnswerRequest, AnswerResponse, SearchResponse
+from api.schemas.answers import AnswerResponse
+from api.schemas.passages import SearchResponse
+from api.schemas.questions import AnswerRequest
 from api.streams import RunningAnswer, running, server_sent, while_connected
 from retrieval.answering import answer
 from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, PassagesFound, Question

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from api.authentication import HeaderPrincipals, OpenedEngine, QueryingKey, caller_of
 from api.openapi import problems
-from api.schemas import DocumentResponse
+from api.schemas.documents import DocumentResponse
 from retrieval.reading import read_document
 
 router = APIRouter(tags=["documents"])

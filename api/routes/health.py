@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api.authentication import OpenedEngine
 from api.errors import RETRY_AFTER_SECONDS
 from api.probe import ReadinessProbe
-from api.schemas import Alive, ReadinessResponse
+from api.schemas.health import Alive, ReadinessResponse
 
 router = APIRouter(tags=["health"])
 

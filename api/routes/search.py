@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request
 from api.authentication import OpenedEngine, QueryingKey, caller_of, may_explain
 from api.explanations import ExplainedResponse, ExplainRequest
 from api.openapi import problems
-from api.schemas import SearchResponse
+from api.schemas.passages import SearchResponse
 from api.streams import while_connected
-from retrieval.answering import explain, retrieve
+from retrieval.searching import explain, retrieve
 
 router = APIRouter(tags=["questions"])
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import structlog
 
-from retrieval.access import TenantId
+from retrieval.access import Caller, TenantId
 from retrieval.domain import Usage
 from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.chat import SERVER
@@ -41,7 +41,7 @@ class LlmGateway:
         return ", ".join(dict.fromkeys(endpoint.settings.model for endpoint in self._endpoints))
 
     @asynccontextmanager
-    async def turn(self, tenant: TenantId) -> AsyncIterator["GatewayTurn"]:
+    async def turn(self, caller: Caller) -> AsyncIterator["GatewayTurn"]:
         """A place at the first endpoint that has one free, else in the shortest line. Raises `Overloaded`.
 
         Where no endpoint may be asked now there is no line either: the turn's stream says so at once.
@@ -49,7 +49,7 @@ class LlmGateway:
         order = sorted(self._endpoints, key=_drawn)
         closed = [endpoint for endpoint in order if endpoint.breaker.admits]
         asked = [endpoint for endpoint in closed if endpoint.admits] or closed
-        async with aclosing(Seat(tenant)) as seat:
+        async with aclosing(Seat(caller.tenant)) as seat:
             if asked:
                 await seat.move(first := min(asked, key=lambda endpoint: endpoint.line.pressure))
                 order.sort(key=lambda endpoint: endpoint is not first)

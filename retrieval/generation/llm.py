@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from retrieval.access import TenantId
+from retrieval.access import Caller
 from retrieval.domain import RankedPassage, Served, Usage
 from retrieval.upstream.breaker import BreakerState
 
@@ -53,8 +53,8 @@ class Llm(Protocol):
     def name(self) -> str:
         """The models' names."""
 
-    def turn(self, tenant: TenantId) -> AbstractAsyncContextManager[Turn]:
-        """Waits until an answer for this tenant may be written. Raises `Overloaded`."""
+    def turn(self, caller: Caller) -> AbstractAsyncContextManager[Turn]:
+        """Waits until an answer for this caller may be written, tenants in turn. Raises `Overloaded`."""
 
     async def endpoints(self) -> Mapping[str, EndpointState]:
         """The state of each endpoint, by name. Never raises."""

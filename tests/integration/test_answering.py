@@ -11,7 +11,7 @@ import pytest
 
 from ingest.sources import Request
 from retrieval.access import caller
-from retrieval.answering import answer, retrieve
+from retrieval.answering import answer
 from retrieval.domain import (
     AnswerEvent,
     AnswerFailed,
@@ -27,6 +27,7 @@ from retrieval.errors import InvalidQuestion, StoreUnavailable
 from retrieval.models.sentence_transformer import SentenceTransformerEmbedder
 from retrieval.readiness import readiness
 from retrieval.reading import read_document
+from retrieval.searching import retrieve
 from retrieval.settings import RerankerSettings
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import OverlapReranker, WordEmbedder

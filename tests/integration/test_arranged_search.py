@@ -6,9 +6,10 @@ import pytest
 
 from ingest.sources import Request
 from retrieval.access import caller
-from retrieval.answering import answer, explain, retrieve
+from retrieval.answering import answer
 from retrieval.domain import AnswerFinished, Degradation, LexicalPath, Question, Retrieval
 from retrieval.engine import Engine, open_engine
+from retrieval.searching import explain, retrieve
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import OverlapReranker, WordEmbedder
 

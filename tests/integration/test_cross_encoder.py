@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from retrieval.access import caller
-from retrieval.answering import retrieve
 from retrieval.domain import Degradation, Question
 from retrieval.engine import open_engine
 from retrieval.errors import RerankerUnavailable
 from retrieval.models.cross_encoder import CrossEncoderReranker
 from retrieval.models.minilm import minilm_path
 from retrieval.models.protocols import Embedder
+from retrieval.searching import retrieve
 from retrieval.settings import RerankerSettings, Settings
 
 pytestmark = pytest.mark.model

@@ -11,7 +11,6 @@ from pgvector.psycopg import register_vector
 
 from ingest.sources import Request
 from retrieval.access import caller
-from retrieval.answering import _search, explain, retrieve
 from retrieval.database.plans import QueryPlan
 from retrieval.domain import DensePath, Question
 from retrieval.engine import Engine, open_engine
@@ -19,6 +18,7 @@ from retrieval.models.protocols import Reranker
 from retrieval.search import legs, planning, terms
 from retrieval.search.explanation import DocumentExplained, LegReason, Verdict
 from retrieval.search.whereabouts import whereabouts
+from retrieval.searching import _search, explain, retrieve
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import OverlapReranker, WordEmbedder
 

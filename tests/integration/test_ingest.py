@@ -11,11 +11,11 @@ import pytest
 from ingest.pipeline import Run, ingest
 from ingest.sources import Request, select
 from retrieval.access import caller, tenant_id
-from retrieval.answering import retrieve
 from retrieval.domain import Question
 from retrieval.engine import Engine, open_engine
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, InvalidManifest
 from retrieval.filters import MAX_KEY_CHARS, read_date
+from retrieval.searching import retrieve
 from retrieval.settings import Settings
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import WordEmbedder

@@ -20,12 +20,12 @@ from ingest.indexing import build_vector_index, claim_profile
 from ingest.pipeline import Run, ingest
 from ingest.sources import Request, select
 from retrieval.access import caller, tenant_id
-from retrieval.answering import retrieve
 from retrieval.domain import Passage, Question
 from retrieval.engine import open_engine
 from retrieval.errors import EmbedderUnavailable, InputError
 from retrieval.models.protocols import Vectors
 from retrieval.search.planning import vector_index_name
+from retrieval.searching import retrieve
 from retrieval.settings import Settings
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import TouchyEmbedder, WordEmbedder

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from ingest.sources import Request
 from retrieval.access import Caller, caller
-from retrieval.answering import MAX_QUESTION_CHARS
 from retrieval.database.store import Store, open_store
 from retrieval.domain import ChunkKey, LexicalPath
 from retrieval.search import legs, terms
 from retrieval.search.legs import LexicalFindings, lexical_leg
 from retrieval.search.terms import MOST_TERMS, question_terms
+from retrieval.searching import MAX_QUESTION_CHARS
 from retrieval.settings import SearchSettings
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import WordEmbedder

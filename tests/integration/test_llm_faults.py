@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.access import tenant_id
+from retrieval.access import caller, tenant_id
 from retrieval.domain import Served, Usage
 from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable
 from retrieval.generation.gateway import LlmGateway
@@ -18,6 +18,7 @@ from tests.llm_servers.scripted import Script, ScriptedLlm, scripted_llm
 
 DRAFT = Draft(question="How many days?", passages=())
 ACME = tenant_id("acme")
+ASKER = caller("acme", ())
 
 Pieces = list[Begun | str | Usage]
 
@@ -42,7 +43,7 @@ async def _pieces_until_error(server: ScriptedLlm, **overrides: Any) -> tuple[st
 async def _collect(settings: LlmSettings, given: Pieces) -> None:
     llm = LlmGateway(settings)
     try:
-        async with llm.turn(ACME) as turn:
+        async with llm.turn(ASKER) as turn:
             async for piece in turn.stream(DRAFT):
                 given.append(piece)
     finally:
@@ -251,7 +252,7 @@ async def test_leaving_early_ends_the_upstream_call() -> None:
     """A reader that goes away takes the upstream connection along."""
     with scripted_llm(script.slow_drip("word " * 500, pause=0.02)) as server:
         llm = LlmGateway(server.settings())
-        async with llm.turn(ACME) as turn, aclosing(turn.stream(DRAFT)) as pieces:
+        async with llm.turn(ASKER) as turn, aclosing(turn.stream(DRAFT)) as pieces:
             begun = await anext(pieces)
             assert isinstance(begun, Begun)
             assert begun.served == Served(endpoint="default", model="scripted", attempts=1)

@@ -15,7 +15,7 @@ from retrieval.generation.llm import Draft
 from retrieval.generation.packing import count_tokens, counter_for
 from retrieval.settings import BreakerSettings
 from tests.llm_servers import scripted as script
-from tests.llm_servers.gateways import ACME, DRAFT, begun_by, endpoint, gateway
+from tests.llm_servers.gateways import ASKER, DRAFT, begun_by, endpoint, gateway
 from tests.llm_servers.scripted import Script, scripted_llm
 from tests.unit.test_citations import ranked
 
@@ -25,7 +25,7 @@ async def _breakers(llm: LlmGateway) -> dict[str, str]:
 
 
 async def _read_slowly(llm: LlmGateway, pause: float) -> None:
-    async with llm.turn(ACME) as turn:
+    async with llm.turn(ASKER) as turn:
         async for _ in turn.stream(DRAFT):
             await asyncio.sleep(pause)
 
@@ -160,7 +160,7 @@ async def test_first_words_close_a_half_open_breaker() -> None:
             with pytest.raises(LlmUnavailable):
                 await begun_by(llm)
             await asyncio.sleep(0.1)
-            async with llm.turn(ACME) as turn, aclosing(turn.stream(DRAFT)) as probe:
+            async with llm.turn(ASKER) as turn, aclosing(turn.stream(DRAFT)) as probe:
                 await anext(probe)
                 assert await _breakers(llm) == {"a": "closed"}
                 assert (await begun_by(llm)).served.endpoint == "a"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from retrieval.access import tenant_id
+from retrieval.access import caller, tenant_id
 from retrieval.domain import Candidate, ChunkKey, CitationFound, Passage, RankedPassage, TextDelta, Usage
 from retrieval.endpoints import EndpointSettings
 from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
@@ -22,6 +22,7 @@ from tests.llm_servers.real import MODEL, Unobtainable, real_llm
 pytestmark = pytest.mark.llm
 
 ACME = tenant_id("acme")
+ASKER = caller("acme", ())
 TEXT = "Annual leave is 30 working days. Night workers get three more days."
 
 
@@ -61,7 +62,7 @@ async def test_a_real_model_streams_text_then_usage(settings: LlmSettings) -> No
     assert (await llm.endpoints())["default"].state == "ready"
     stream = CitationStream(passages)
     draft = Draft(question="How many days of leave are there?", passages=tuple(passages))
-    async with llm.turn(ACME) as turn:
+    async with llm.turn(ASKER) as turn:
         pieces = [piece async for piece in turn.stream(draft)]
     await llm.close()
     begun, *text, usage = pieces
@@ -87,7 +88,7 @@ async def test_a_real_model_streams_text_then_usage(settings: LlmSettings) -> No
 async def test_a_prompt_too_long_is_refused_in_words_of_our_own(settings: LlmSettings) -> None:
     """A context overflow is `LlmUnavailable` and says what the caller can do about it."""
     llm = LlmGateway(settings)
-    async with llm.turn(ACME) as turn:
+    async with llm.turn(ASKER) as turn:
         with pytest.raises(LlmUnavailable, match="too long"):
             await anext(turn.stream(Draft(question="days " * 9000, passages=(_passage(),))))
     await llm.close()
@@ -98,7 +99,7 @@ async def test_leaving_a_real_stream_early_frees_the_server(settings: LlmSetting
     llm = LlmGateway(settings.model_copy(update={"max_output_tokens": 2000}))
     for _ in range(4):
         draft = Draft(question="Tell a long story.", passages=())
-        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+        async with llm.turn(ASKER) as turn, aclosing(turn.stream(draft)) as pieces:
             assert isinstance(await anext(pieces), Begun)
     await llm.close()
 
@@ -113,7 +114,7 @@ async def test_a_server_killed_midway_interrupts_and_the_next_question_goes_else
         ends = (_endpoint("doomed", doomed.settings), _endpoint("spare", settings, priority=2))
         llm = LlmGateway(LlmSettings(endpoints=ends, max_output_tokens=400, token_timeout=60, deadline=120, retries=0))
         draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
-        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+        async with llm.turn(ASKER) as turn, aclosing(turn.stream(draft)) as pieces:
             begun = await anext(pieces)
             assert isinstance(begun, Begun)
             assert begun.served.endpoint == "doomed"
@@ -121,7 +122,7 @@ async def test_a_server_killed_midway_interrupts_and_the_next_question_goes_else
             with pytest.raises(LlmInterrupted):
                 async for _ in pieces:
                     pass
-        async with llm.turn(ACME) as turn, aclosing(turn.stream(draft)) as pieces:
+        async with llm.turn(ASKER) as turn, aclosing(turn.stream(draft)) as pieces:
             begun = await anext(pieces)
             assert isinstance(begun, Begun)
             assert (begun.served.endpoint, begun.served.attempts) == ("spare", 2)
@@ -135,7 +136,7 @@ async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmS
     draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
 
     async def usage() -> Begun | str | Usage:
-        async with llm.turn(ACME) as turn:
+        async with llm.turn(ASKER) as turn:
             return [piece async for piece in turn.stream(draft)][-1]
 
     outcomes = await asyncio.gather(*(usage() for _ in range(12)), return_exceptions=True)

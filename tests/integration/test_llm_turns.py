@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from retrieval.access import tenant_id
+from retrieval.access import caller
 from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.llm import Begun
 from retrieval.settings import BreakerSettings
@@ -40,7 +40,7 @@ async def test_tenants_wait_in_turn() -> None:
             order: list[str] = []
 
             async def ask(tenant: str) -> None:
-                async with llm.turn(tenant_id(tenant)) as turn:
+                async with llm.turn(caller(tenant, ())) as turn:
                     order.append(tenant)
                     async for _ in turn.stream(DRAFT):
                         pass

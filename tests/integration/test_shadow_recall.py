@@ -15,7 +15,6 @@ from psycopg import sql
 
 from ingest.indexing import build_vector_index
 from retrieval.access import caller
-from retrieval.answering import retrieve
 from retrieval.domain import DensePath, Question
 from retrieval.engine import Engine, IndexProfile, open_engine
 from retrieval.search import planning, shadowing
@@ -23,6 +22,7 @@ from retrieval.search.legs import Hit, dense_leg
 from retrieval.search.narrowing import ANYTHING
 from retrieval.search.planning import vector_index_name
 from retrieval.search.shadowing import ShadowSearches, recall
+from retrieval.searching import retrieve
 from retrieval.telemetry import Telemetry
 from tests.conftest import new_database, on_database
 from tests.fakes import WordEmbedder

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from retrieval.access import tenant_id
+from retrieval.access import caller, tenant_id
 from retrieval.endpoints import EndpointSettings
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Begun, Draft
@@ -12,6 +12,7 @@ from retrieval.settings import BreakerSettings, LlmSettings
 from tests.llm_servers.scripted import ScriptedLlm
 
 ACME = tenant_id("acme")
+ASKER = caller("acme", ())
 DRAFT = Draft(question="How many days?", passages=())
 _FAST: dict[str, Any] = {"connect_timeout": 1.0, "token_timeout": 0.3, "deadline": 5.0, "retries": 0}
 
@@ -35,7 +36,7 @@ async def gateway(
 
 async def begun_by(llm: LlmGateway, draft: Draft = DRAFT) -> Begun:
     """The beginning of an answer that is read to its end."""
-    async with llm.turn(ACME) as turn:
+    async with llm.turn(ASKER) as turn:
         pieces = [piece async for piece in turn.stream(draft)]
     assert isinstance(pieces[0], Begun)
     return pieces[0]
