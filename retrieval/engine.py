@@ -112,8 +112,8 @@ async def open_engine(
         used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
         load = partial(_reranker, used_embedder)
         used_reranker = await _opened(stack, load, settings) if reranker is None else reranker
-        llm = await _opened(stack, _llm, settings)
         telemetry = telemetry or Telemetry()
+        llm = await _opened(stack, partial(_llm, telemetry), settings)
         engine = Engine(
             settings=settings,
             store=store,
@@ -156,8 +156,8 @@ def _embedder(settings: Settings) -> Embedder | Missing:
         return Missing(reason=str(error))
 
 
-def _llm(settings: Settings) -> Llm | None:
-    return LlmGateway(settings.llm, settings.breaker) if settings.llm.servers else None
+def _llm(telemetry: Telemetry, settings: Settings) -> Llm | None:
+    return LlmGateway(settings.llm, settings.breaker, telemetry) if settings.llm.servers else None
 
 
 def _reranker(embedder: Embedder | Missing, settings: Settings) -> Reranker | Missing | None:

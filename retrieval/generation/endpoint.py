@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 
 from retrieval.admission import Admission
 from retrieval.domain import RankedPassage, Served
@@ -11,7 +12,8 @@ from retrieval.endpoints import EndpointSettings
 from retrieval.generation.chat import SERVER, ChatClient, Reply
 from retrieval.generation.llm import Draft, EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
-from retrieval.generation.prompting import build_prompt
+from retrieval.generation.prompting import Prompt, build_prompt
+from retrieval.model_calls import CalledModel, ModelCallMeasures, model_call
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.upstream.breaker import Breaker
 from retrieval.upstream.faults import Fault, Passing, TooLong
@@ -39,8 +41,15 @@ class Beginning:
 class Endpoint:
     """Asked through its breaker, and by no more at once than it is set to take: take a turn in `line` first."""
 
-    def __init__(self, endpoint: EndpointSettings, settings: LlmSettings, breaker: BreakerSettings) -> None:
+    def __init__(
+        self,
+        endpoint: EndpointSettings,
+        settings: LlmSettings,
+        breaker: BreakerSettings,
+        measures: ModelCallMeasures,
+    ) -> None:
         self.settings = endpoint
+        self._measures = measures
         self.breaker = Breaker(endpoint.name, breaker)
         self.line = Admission(endpoint.concurrency or settings.concurrency, settings.waiting, settings.patience)
         self._limits = settings
@@ -106,9 +115,27 @@ class Endpoint:
         self, call: AsyncExitStack, question: str, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
     ) -> Beginning:
         tally.calls += 1
-        reply = await call.enter_async_context(self._client.reply(build_prompt(question, shown), deadline))
+        reply = await call.enter_async_context(self._watched(build_prompt(question, shown), deadline, tally.calls))
         served = Served(endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls)
         return Beginning(reply=reply, passages=shown, served=served)
+
+    @asynccontextmanager
+    async def _watched(self, prompt: Prompt, deadline: float, attempt: int) -> AsyncIterator[Reply]:
+        called = CalledModel(
+            endpoint=self.settings.name,
+            provider=self.settings.provider,
+            model=self.settings.model,
+            attempt=attempt,
+            breaker=self.breaker.state,
+            max_tokens=self._limits.max_output_tokens,
+        )
+        with model_call(called, self._measures) as call:
+            async with self._client.reply(prompt, deadline) as reply:
+                call.began()
+                try:
+                    yield reply
+                finally:
+                    call.took(reply.usage, Decimal(0))
 
     def _packed(self, draft: Draft) -> tuple[RankedPassage, ...]:
         limit = self.settings.max_context_tokens or self._limits.max_context_tokens

@@ -20,6 +20,7 @@ from retrieval.generation.chat import SERVER
 from retrieval.generation.endpoint import Beginning, Endpoint, Tally
 from retrieval.generation.llm import Begun, Draft, EndpointState
 from retrieval.settings import BreakerSettings, LlmSettings
+from retrieval.telemetry import Telemetry
 from retrieval.upstream.faults import Fault, Passing, Refused, Resting
 from retrieval.upstream.retrying import retrying
 
@@ -29,12 +30,15 @@ _log = structlog.get_logger(__name__)
 class LlmGateway:
     """An `Llm` over all configured endpoints."""
 
-    def __init__(self, settings: LlmSettings, breaker: BreakerSettings | None = None) -> None:
+    def __init__(
+        self, settings: LlmSettings, breaker: BreakerSettings | None = None, telemetry: Telemetry | None = None
+    ) -> None:
         if not settings.servers:
             raise InvalidSettings("setting LlmSettings.model: needed to ask a language model")
         self._settings = settings
         limits = breaker or BreakerSettings()
-        self._endpoints = [Endpoint(server, settings, limits) for server in settings.servers]
+        measures = (telemetry or Telemetry()).model_calls
+        self._endpoints = [Endpoint(server, settings, limits, measures) for server in settings.servers]
 
     @property
     def name(self) -> str:
