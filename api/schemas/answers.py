@@ -1,5 +1,6 @@
 """An answer, as events and as one body."""
 
+from decimal import Decimal
 from typing import Any, Self
 
 from pydantic import Field
@@ -86,6 +87,9 @@ class FinishedEvent(Wire):
     answered_by: str = Field(description="The model's name, or `extractive`")
     usage: UsageOut | None
     served: ServedOut | None = Field(description="null where no LLM wrote it")
+    cost_usd: Decimal | None = Field(
+        description="What all calls to LLMs for it cost, failed ones too; null where none was made"
+    )
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -120,6 +124,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "rejected_citations": finished.rejected_citations,
         "answered_by": finished.answered_by,
         "usage": UsageOut.of(finished.usage) if finished.usage else None,
+        "cost_usd": finished.cost_usd,
         "served": ServedOut.of(finished.served) if finished.served else None,
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),

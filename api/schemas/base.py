@@ -1,5 +1,6 @@
 """What every part of the wire is made of, and the body of every error."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -31,6 +32,9 @@ class ErrorDetail(Wire):
     code: str = Field(description="Stable, for programs", examples=["invalid_request"])
     message: str = Field(description="For people; may change")
     request_id: str = Field(description="The same as the `X-Request-ID` header")
+    reset_at: datetime | None = Field(
+        None, exclude_if=lambda moment: moment is None, description="When asking again may help, where that is known"
+    )
 
 
 class ErrorBody(Wire):
