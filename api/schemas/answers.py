@@ -1,11 +1,10 @@
 """An answer, as events and as one body."""
 
-from decimal import Decimal
 from typing import Any, Self
 
 from pydantic import Field
 
-from api.schemas.base import Rounded, Wire
+from api.schemas.base import Rounded, Usd, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
 from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Usage
 
@@ -87,7 +86,7 @@ class FinishedEvent(Wire):
     answered_by: str = Field(description="The model's name, or `extractive`")
     usage: UsageOut | None
     served: ServedOut | None = Field(description="null where no LLM wrote it")
-    cost_usd: Decimal | None = Field(
+    cost_usd: Usd | None = Field(
         description="What all calls to LLMs for it cost, failed ones too; null where none was made"
     )
     degraded: list[Degradation]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal
 
-from retrieval.access import EVERYONE, Caller, caller, principal, tenant_id
+from retrieval.access import Caller, caller, principal, tenant_id
 from retrieval.database.statements import tenant_statement
 from retrieval.database.store import CallerSession, Store
 from retrieval.endpoints import Price
@@ -18,6 +18,7 @@ MOST = 10**15
 """Largest amount: a million USD, and more tokens than anybody has."""
 
 _IN_FORCE = tenant_statement("retrieval.spending", "budgets_in_force")
+_BUDGETED = tenant_statement("retrieval.spending", "budgeted_principals")
 _FORGET = tenant_statement("retrieval.spending", "forget_windows")
 _BEGIN = tenant_statement("retrieval.spending", "begin_windows")
 _SET = tenant_statement("retrieval.spending", "set_budget")
@@ -27,7 +28,10 @@ _LIST = tenant_statement("retrieval.spending", "list_budgets")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a principal may spend in each such window: `everyone` is the whole tenant, `user:*` each user alone."""
+    """What a principal may spend in each such window.
+
+    Every caller holds `everyone`: its budget is the tenant's. That of `user:*` is each user's alone.
+    """
 
     principal: str
     period: Period
@@ -54,21 +58,30 @@ class BudgetInForce(Budget):
         return affordable_output(price, prompt_tokens, self.left, wanted)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Principal:
+    principal: str
+
+
 async def budgets_in_force(session: CallerSession) -> list[BudgetInForce]:
     """The budgets that the session's caller spends from, as they are now. Raises `StoreUnavailable`."""
     return await session.rows(BudgetInForce, _IN_FORCE)
 
 
 async def counted_budgets(session: CallerSession) -> list[BudgetInForce]:
-    """The same, each with a window of its own that bookings add to. To be called by who has the tenant's account."""
+    """The same, each with a window that bookings add to. To be called by who has the tenant's account."""
     found = await budgets_in_force(session)
-    new = [budget for budget in found if not budget.begun]
-    if not new:
-        return found
-    windows = {"begun": [budget.principal for budget in new], "periods": [budget.period for budget in new]}
-    await session.change(_FORGET, **windows)
-    await session.change(_BEGIN, **windows)
-    return await budgets_in_force(session)
+    if new := [budget for budget in found if not budget.begun]:
+        windows = {"begun": [budget.principal for budget in new], "periods": [budget.period for budget in new]}
+        await session.change(_FORGET, **windows)
+        await session.change(_BEGIN, **windows)
+    return found
+
+
+async def all_budgets(session: CallerSession) -> list[BudgetInForce]:
+    """The tenant's budgets, those of a kind's default for each who spends from it. Raises `StoreUnavailable`."""
+    principals = [each.principal for each in await session.rows(_Principal, _BUDGETED)]
+    return await session.rows(BudgetInForce, _IN_FORCE, principals=principals)
 
 
 async def set_budget(store: Store, tenant: str, budget: Budget) -> None:
@@ -100,8 +113,3 @@ def _of(tenant: str) -> Caller:
 
 def _columns(budget: Budget) -> dict[str, str]:
     return {"principal": budget.principal, "period": budget.period, "unit": budget.unit}
-
-
-PERIODS: tuple[Period, ...] = get_args(Period)
-TENANT = EVERYONE
-"""Every caller holds it, so its budget is the tenant's."""

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from retrieval.domain import Usage
 from retrieval.endpoints import EndpointSettings, Price
-from retrieval.errors import InvalidSettings
+from retrieval.errors import InputError, InvalidSettings
 
 NANO = 10**9
 _MILLION = 10**6
@@ -88,10 +88,20 @@ def nano(usd: Decimal) -> int:
     return int(usd * NANO)
 
 
+def read_usd(text: str) -> int:
+    """The nano-USD of an amount as a person writes it. Raises `InputError`."""
+    try:
+        whole = Decimal(text) * NANO
+    except InvalidOperation as error:
+        raise InputError(f"not an amount in USD: {text!r}") from error
+    if not whole.is_finite() or whole != whole.to_integral_value():
+        raise InputError(f"not an amount in USD, down to nine digits after the point: {text!r}")
+    return int(whole)
+
+
 def usd(nano_usd: int) -> Decimal:
-    """The exact amount, without an exponent or trailing zeros."""
-    whole, rest = divmod(nano_usd, NANO)
-    return Decimal(f"{whole}.{rest:09d}".rstrip("0").rstrip("."))
+    """The exact amount."""
+    return Decimal(nano_usd) / NANO
 
 
 def _fits(pattern: str, name: str, last: str) -> bool:
@@ -106,5 +116,5 @@ def _shipped() -> dict[str, Price]:
 def _entries(text: str) -> dict[str, Price]:
     found: dict[str, Price] = {}
     for entry in _File.model_validate(tomllib.loads(text, parse_float=Decimal)).models:
-        found.setdefault(entry.model.lower(), entry)
+        found.setdefault(entry.model.lower(), Price(input=entry.input, output=entry.output))
     return found
