@@ -12,7 +12,7 @@ from api.envelope import BodyLimit, Envelope
 from api.metering import Metering
 from api.openapi import describer
 from api.probe import ReadinessProbe
-from api.routes import answers, documents, health, metrics, page, search
+from api.routes import answers, documents, health, metrics, page, search, usage
 from api.watching import Watching
 from retrieval.engine import Engine, open_engine
 from retrieval.settings import Settings
@@ -42,7 +42,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.state.stopping = asyncio.Event()
     app.state.probe = ReadinessProbe()
     errors.install(app)
-    for routes in (answers, search, documents, health, page):
+    for routes in (answers, search, documents, usage, health, page):
         app.include_router(routes.router)
     if settings.api.metrics:
         app.include_router(metrics.router)

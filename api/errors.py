@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import ceil
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +15,7 @@ from starlette.responses import Response
 from api.schemas.base import ErrorBody, ErrorDetail
 from retrieval.errors import (
     AccessDenied,
+    BudgetExhausted,
     Conflict,
     DependencyError,
     EmbedderUnavailable,
@@ -55,6 +58,7 @@ STATUS: Mapping[type[PinciteError], int] = {
     NotFound: 404,
     Conflict: 409,
     LimitExceeded: 429,
+    BudgetExhausted: 429,
     IndexMismatch: 503,
     DependencyError: 503,
     Overloaded: 503,
@@ -96,23 +100,28 @@ def status_of_code(code: str) -> int:
     return _STATUS_OF_CODE.get(code, 500)
 
 
-def error_body(code: str, message: str, request_id: str) -> ErrorBody:
+def error_body(code: str, message: str, request_id: str, reset_at: datetime | None = None) -> ErrorBody:
     """The body every error has, on the wire and in a stream. Long messages are cut, undecodable characters replaced."""
     printable = message.encode("utf-8", "replace").decode("utf-8")
     shown = printable if len(printable) <= _LONGEST_MESSAGE else printable[:_LONGEST_MESSAGE] + "…"
-    return ErrorBody(error=ErrorDetail(code=code, message=shown, request_id=request_id))
+    return ErrorBody(error=ErrorDetail(code=code, message=shown, request_id=request_id, reset_at=reset_at))
 
 
 def describe(error: Exception, request_id: str) -> ErrorBody:
     """The body of an error caught mid-stream. What we did not expect is logged, and told to nobody else."""
     if isinstance(error, PinciteError):
-        return error_body(error.code, str(error), request_id)
+        return error_body(error.code, str(error), request_id, _reset_at(error))
     logger.error("request %s failed", request_id, exc_info=error)
     return error_body(INTERNAL_ERROR, INTERNAL_MESSAGE, request_id)
 
 
 def error_response(
-    request_id: str, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    request_id: str,
+    status: int,
+    code: str,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+    reset_at: datetime | None = None,
 ) -> JSONResponse:
     """An error as a response, with the headers its status asks for."""
     all_headers = dict(headers or {})
@@ -120,8 +129,10 @@ def error_response(
         all_headers["WWW-Authenticate"] = 'Bearer realm="pincite"'
     if status == 503:
         all_headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    body = error_body(code, message, request_id)
-    return JSONResponse(body.model_dump(), status_code=status, headers=all_headers)
+    if reset_at is not None:
+        all_headers["Retry-After"] = str(max(1, ceil((reset_at - datetime.now(UTC)).total_seconds())))
+    body = error_body(code, message, request_id, reset_at)
+    return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=all_headers)
 
 
 def install(app: FastAPI) -> None:
@@ -134,7 +145,8 @@ def install(app: FastAPI) -> None:
 
 async def _on_pincite_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PinciteError)  # starlette types handlers by Exception
-    return error_response(request.state.request_id, status_of(type(error)), error.code, str(error))
+    status, reset_at = status_of(type(error)), _reset_at(error)
+    return error_response(request.state.request_id, status, error.code, str(error), reset_at=reset_at)
 
 
 async def _on_framework_error(request: Request, error: Exception) -> Response:
@@ -155,6 +167,10 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 async def _on_client_gone(request: Request, _error: Exception) -> Response:
     return error_response(request.state.request_id, 499, "client_closed_request", "the client hung up")
+
+
+def _reset_at(error: PinciteError) -> datetime | None:
+    return error.reset_at if isinstance(error, BudgetExhausted) else None
 
 
 def _complaint(location: tuple[str | int, ...], message: str) -> str:

@@ -48,6 +48,7 @@ _PROBLEMS = {
     404: "There is no such thing, or the caller may not see it",
     413: "The request body is too large",
     422: "The request is not valid; the message names the fields",
+    429: "Too much was asked or spent; `Retry-After` and `reset_at` say when to try again",
     502: "The model broke off in the middle of the answer",
     503: "Something we lean on is not available; `Retry-After` says when to try again",
 }

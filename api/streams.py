@@ -142,7 +142,7 @@ def encoded(event: AnswerEvent, request_id: str) -> bytes:
         case AnswerFinished():
             return _sse("finished", FinishedEvent.of(event))
         case AnswerFailed():
-            return _sse("error", error_body(event.code, event.message, request_id))
+            return _sse("error", error_body(event.code, event.message, request_id, event.reset_at))
 
 
 def _sse(name: str, data: BaseModel) -> bytes:

@@ -24,7 +24,7 @@ from retrieval.domain import (
     Usage,
 )
 from retrieval.engine import Engine, Missing
-from retrieval.errors import LlmInterrupted, LlmUnavailable, PinciteError
+from retrieval.errors import BudgetExhausted, LlmInterrupted, LlmUnavailable, PinciteError
 from retrieval.generation.citations import CitationStream
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
 from retrieval.generation.llm import Begun, Draft, Turn
@@ -38,8 +38,8 @@ _log = structlog.get_logger(__name__)
 async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEvent, None]:
     """The answer as events: what was found, text with verified citations, the end.
 
-    Raises like `retrieve()` before the first event, and `Overloaded` where too many answers wait for the LLM; never
-    after it: what breaks then is an `AnswerFailed`.
+    Raises like `retrieve()` before the first event, `Overloaded` where too many answers wait for the LLM, and by
+    policy `BudgetExhausted`; never after it: what breaks then is an `AnswerFailed`.
     Closing the generator ends the work, the LLM's too.
     """
     watch = Stopwatch()
@@ -51,11 +51,13 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
             async with aclosing(_write(engine, turn, question, retrieval, watch)) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
+                        event = replace(event, cost_usd=turn.cost_usd if turn else None)
                         engine.telemetry.answered(event, retrieval)
                     yield event
         except PinciteError as error:
             engine.telemetry.answer_failed()
-            yield AnswerFailed(code=error.code, message=str(error))
+            reset_at = error.reset_at if isinstance(error, BudgetExhausted) else None
+            yield AnswerFailed(code=error.code, message=str(error), reset_at=reset_at)
 
 
 @asynccontextmanager
@@ -67,7 +69,10 @@ async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> Asy
     if engine.llm is None or retrieval.confidence < engine.settings.llm.ask_from:
         yield None
         return
-    async with engine.llm.turn(question.caller) as turn:
+    async with engine.llm.turn(question.caller, question.origin) as turn:
+        if engine.settings.spending.when_exhausted == "refuse":
+            # Before the first event: where no budget allows an answer, the caller is told so by a clean 429.
+            await turn.check_budget(_draft(question, retrieval))
         yield turn
 
 
@@ -82,9 +87,8 @@ async def _write(
                     yield event
         except LlmInterrupted:
             raise
-        except LlmUnavailable as error:
-            _log.warning("llm_unavailable", reason=str(error))
-            retrieval = replace(retrieval, degraded=(*retrieval.degraded, Degradation.LLM_UNAVAILABLE))
+        except (LlmUnavailable, BudgetExhausted) as error:
+            retrieval = _without_llm(engine, retrieval, error)
         else:
             return
     if retrieval.confidence < engine.settings.search.refuse_below:
@@ -92,6 +96,16 @@ async def _write(
         return
     async for event in _extract(engine, question, retrieval, watch):
         yield event
+
+
+def _without_llm(engine: Engine, retrieval: Retrieval, error: LlmUnavailable | BudgetExhausted) -> Retrieval:
+    """What was found, to be quoted from, and why. Raises `BudgetExhausted` where that is the policy."""
+    exhausted = isinstance(error, BudgetExhausted)
+    if exhausted and engine.settings.spending.when_exhausted == "refuse":
+        raise error
+    _log.warning(error.code, reason=str(error))
+    code = Degradation.BUDGET_EXHAUSTED if exhausted else Degradation.LLM_UNAVAILABLE
+    return replace(retrieval, degraded=(*retrieval.degraded, code))
 
 
 async def _generate(
@@ -103,7 +117,7 @@ async def _generate(
     async def holds(citation: Citation) -> bool:
         return all(await standing(engine.store, question.caller, [citation]))
 
-    async with aclosing(turn.stream(Draft(question=question.text, passages=retrieval.passages))) as pieces:
+    async with aclosing(turn.stream(_draft(question, retrieval))) as pieces:
         begun = await anext(pieces)
         assert isinstance(begun, Begun)  # it comes first
         cited = CitationStream(begun.passages, holds, question.text)
@@ -121,6 +135,10 @@ async def _generate(
         retrieval, watch, outcome, begun.served.model, whole.text, whole.citations, rejected=whole.rejected, usage=usage
     )
     yield replace(finished, served=begun.served)
+
+
+def _draft(question: Question, retrieval: Retrieval) -> Draft:
+    return Draft(question=question.text, passages=retrieval.passages)
 
 
 async def _extract(

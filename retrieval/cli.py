@@ -1,8 +1,10 @@
-"""`pincite ask`, `pincite explain`, `pincite keys` and `pincite db`."""
+"""`pincite ask`, `pincite explain`, `pincite keys`, `pincite budgets`, `pincite usage` and `pincite db`."""
 
 import asyncio
 import json
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -10,16 +12,27 @@ from retrieval.access import caller, tenant_id
 from retrieval.answering import answer
 from retrieval.database import migrations
 from retrieval.database.server import database_dsn
+from retrieval.database.store import Store, open_store
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, TextDelta
 from retrieval.engine import open_engine, prepare_database
+from retrieval.errors import InputError
 from retrieval.explanation_view import as_json, show
 from retrieval.filter_json import parse_filter
 from retrieval.keys import create_key, list_keys, revoke_key
 from retrieval.search.explanation import Explanation
 from retrieval.searching import explain
 from retrieval.settings import Settings
+from retrieval.spending.budgets import Budget, Period, list_budgets, remove_budget, set_budget
+from retrieval.spending.prices import read_usd
+from retrieval.spending.reporting import By, report_usage
+from retrieval.spending_view import amount
+from retrieval.spending_view import as_json as usage_as_json
+from retrieval.spending_view import show as show_usage
+
+T = TypeVar("T")
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke")
+budgets = typer.Typer(no_args_is_help=True, help="What a tenant and its principals may spend: set, list, remove")
 database = typer.Typer(no_args_is_help=True, help="The database's schema")
 
 
@@ -79,6 +92,8 @@ def _closing(finished: AnswerFinished) -> str:
     """What stands under an answer: sources, who wrote it, what gave way."""
     lines = [place(citation) for citation in finished.citations]
     note = f"answered by {finished.answered_by} in {finished.timings_ms['total']:.0f} ms"
+    if finished.cost_usd:
+        note += f" for {finished.cost_usd:f} USD"
     if finished.degraded:
         note += f" · degraded: {', '.join(finished.degraded)}"
     return "\n".join([*lines, note])
@@ -117,6 +132,76 @@ def list_command(tenant: Annotated[str, typer.Option(help="The tenant")]) -> Non
 def revoke_command(key_id: str) -> None:
     """The key opens nothing any more."""
     revoke_key(prepare_database(Settings()), key_id)
+
+
+Tenant = Annotated[str, typer.Option(help="The tenant")]
+Whose = Annotated[str, typer.Option("--for", help="everyone: the whole tenant; user:ada; user:*: each user alone")]
+Per = Annotated[Period, typer.Option(help="The window: an hour, a day or a month in UTC")]
+
+
+@budgets.command("set")
+def set_command(
+    tenant: Tenant,
+    per: Per,
+    principal: Whose = "everyone",
+    tokens: Annotated[int | None, typer.Option(min=0, help="So many tokens")] = None,
+    dollars: Annotated[str | None, typer.Option("--usd", help="So many USD")] = None,
+) -> None:
+    """Limit what may be spent in each window, from the next call on; in tokens, USD or both."""
+    wanted: list[Budget] = []
+    if tokens is not None:
+        wanted.append(Budget(principal=principal, period=per, unit="tokens", amount=tokens))
+    if dollars is not None:
+        wanted.append(Budget(principal=principal, period=per, unit="nano_usd", amount=read_usd(dollars)))
+    if not wanted:
+        raise InputError("name an amount: --tokens or --usd")
+
+    async def set_all(store: Store) -> None:
+        for budget in wanted:
+            await set_budget(store, tenant, budget)
+
+    asyncio.run(_with_store(set_all))
+
+
+@budgets.command("list")
+def list_budgets_command(tenant: Tenant) -> None:
+    """A tenant's budgets, a line each."""
+    for budget in asyncio.run(_with_store(lambda store: list_budgets(store, tenant))):
+        print(f"{budget.principal} per {budget.period}: {amount(budget, budget.amount)}")
+
+
+@budgets.command("remove")
+def remove_command(
+    tenant: Tenant,
+    per: Per,
+    unit: Annotated[Literal["tokens", "usd"], typer.Option(help="What it is counted in")],
+    principal: Whose = "everyone",
+) -> None:
+    """Take a limit away."""
+    named = Budget(principal=principal, period=per, unit="tokens" if unit == "tokens" else "nano_usd", amount=0)
+    asyncio.run(_with_store(lambda store: remove_budget(store, tenant, named)))
+
+
+def usage_command(
+    tenant: Tenant,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day (UTC) [default: this month's first]")
+    ] = None,
+    by: Annotated[By, typer.Option(help="What the sums are parted by")] = "day",
+    as_program: Annotated[bool, typer.Option("--json", help="For programs, exact and whole")] = False,
+) -> None:
+    """Add up what language models took and cost a tenant, and say what is left of its budgets."""
+    begin = (since or datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)).replace(tzinfo=UTC)
+    asker = caller(tenant, ())
+    report = asyncio.run(_with_store(lambda store: report_usage(store, asker, begin, by, whole_tenant=True)))
+    print(usage_as_json(report)) if as_program else show_usage(report)
+
+
+async def _with_store(work: Callable[[Store], Awaitable[T]]) -> T:
+    settings = Settings()
+    dsn = await asyncio.to_thread(prepare_database, settings)
+    async with open_store(dsn, settings.database) as store:
+        return await work(store)
 
 
 @database.command("upgrade")

@@ -7,9 +7,12 @@ Offsets are Unicode code points into the document's stored text, half open: `tex
 Pages count from 1.
 """
 
+import secrets
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -32,6 +35,8 @@ class Degradation(StrEnum):
     """The reranker's time ran out: passages it did not score keep their fused place."""
     LLM_UNAVAILABLE = "llm_unavailable"
     """An LLM is configured but did not answer: the answer is quoted from the passages."""
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    """A budget has too little left to ask the LLM: the answer is quoted from the passages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -43,6 +48,14 @@ class ChunkKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a question came from, for the ledger: the request's id and the API key's (empty: none)."""
+
+    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    key_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A question as asked, by whom, how many passages are wanted, and what they must be like (None: anything)."""
 
@@ -50,6 +63,7 @@ class Question:
     caller: Caller
     limit: int
     filter: Filter | None = None
+    origin: Origin = field(default_factory=Origin, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,14 +277,20 @@ class AnswerFinished:
     timings_ms: Mapping[str, float]
     served: Served | None = None
     """None when no LLM wrote it."""
+    cost_usd: Decimal | None = None
+    """What all calls to LLMs for it cost, failed ones too; None when none was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFailed:
-    """The stream broke after its first token; what was sent stands, nothing more will come."""
+    """The stream broke after its first token; what was sent stands, nothing more will come.
+
+    `reset_at`: when asking again may help, where that is known.
+    """
 
     code: str
     message: str
+    reset_at: datetime | None = None
 
 
 AnswerEvent = PassagesFound | TextDelta | CitationFound | AnswerFinished | AnswerFailed

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,15 @@ from pydantic_core import PydanticCustomError
 _INLINE = re.compile(r"\s*[\[{]|\s*-\s|.*\n", re.DOTALL)
 """How a list begins that stands in the setting itself; anything else is a path."""
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+class Price(BaseModel):
+    """What a million tokens cost, in USD."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Decimal = Field(ge=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)
+    output: Decimal = Field(ge=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)
 
 
 class EndpointSettings(BaseModel):
@@ -35,6 +45,7 @@ class EndpointSettings(BaseModel):
     concurrency: int | None = Field(None, ge=1)
     max_context_tokens: int | None = Field(None, ge=200)
     context_window: int | None = Field(None, ge=512)
+    price: Price | None = Field(None, description="Unset: the model's, by the list of prices")
 
     @model_validator(mode="before")
     @classmethod

@@ -21,11 +21,16 @@ from retrieval.models.loading import load_embedder, load_reranker
 from retrieval.models.protocols import Embedder, Reranker
 from retrieval.search.shadowing import ShadowSearches, shadow_searches
 from retrieval.settings import Settings
+from retrieval.spending.books import LedgerBooks
+from retrieval.spending.ledger import Ledger
+from retrieval.spending.prices import load_prices
 from retrieval.telemetry import Telemetry
 
 Model = TypeVar("Model")
 
 _PROFILE = reference_statement("retrieval", "index_profile")
+_SETTLED_WITHIN = 60.0
+"""Seconds after an answer's deadline by which its calls are settled, unless their process died."""
 _log = structlog.get_logger(__name__)
 
 
@@ -113,7 +118,7 @@ async def open_engine(
         load = partial(_reranker, used_embedder)
         used_reranker = await _opened(stack, load, settings) if reranker is None else reranker
         telemetry = telemetry or Telemetry()
-        llm = await _opened(stack, partial(_llm, telemetry), settings)
+        llm = await _opened(stack, partial(_llm, store, telemetry), settings)
         engine = Engine(
             settings=settings,
             store=store,
@@ -156,8 +161,11 @@ def _embedder(settings: Settings) -> Embedder | Missing:
         return Missing(reason=str(error))
 
 
-def _llm(telemetry: Telemetry, settings: Settings) -> Llm | None:
-    return LlmGateway(settings.llm, settings.breaker, telemetry) if settings.llm.servers else None
+def _llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | None:
+    if not settings.llm.servers:
+        return None
+    books = LedgerBooks(Ledger(store, settings.llm.deadline + _SETTLED_WITHIN))
+    return LlmGateway(settings.llm, settings.breaker, books, load_prices(settings.spending.prices), telemetry)
 
 
 def _reranker(embedder: Embedder | Missing, settings: Settings) -> Reranker | Missing | None:

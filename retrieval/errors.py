@@ -15,6 +15,7 @@ PinciteError
 ├── NotFound
 ├── Conflict
 ├── LimitExceeded
+│   └── BudgetExhausted         what is left of a budget is less than the call may take; says when it is new
 ├── IndexMismatch               the index was built by another model or an older schema
 └── DependencyError             something we lean on gave way
     ├── Overloaded              more was asked at once than is served in time; asked later, it will be
@@ -29,6 +30,7 @@ PinciteError
 `code` is stable and part of the HTTP contract; the status that belongs to it is in `api/errors.py`.
 """
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -102,6 +104,16 @@ class Conflict(PinciteError):
 
 class LimitExceeded(PinciteError):
     code = "limit_exceeded"
+
+
+class BudgetExhausted(LimitExceeded):
+    """What is left of a budget is less than the call may take. `reset_at`: when it is new."""
+
+    code = "budget_exhausted"
+
+    def __init__(self, message: str, reset_at: datetime) -> None:
+        super().__init__(message)
+        self.reset_at = reset_at
 
 
 class IndexMismatch(PinciteError):

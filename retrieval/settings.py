@@ -148,6 +148,17 @@ class BreakerSettings(BaseSettings):
     rest: float = Field(30.0, gt=0, description="Seconds it stays open before one call may probe")
 
 
+class SpendingSettings(BaseSettings):
+    """What language models cost, and what happens when a budget is used up."""
+
+    model_config = _group("PINCITE_SPENDING_")
+
+    prices: Path | None = Field(None, description="A file like retrieval/spending/prices.toml, which it goes before")
+    when_exhausted: Literal["extractive", "refuse"] = Field(
+        "extractive", description="When a budget is used up: the quoted answer, or HTTP 429 (refuse)"
+    )
+
+
 class SearchSettings(BaseSettings):
     """How passages are found. The numbers' origins are in retrieval/search."""
 
@@ -234,6 +245,7 @@ class Settings:
     reranker: RerankerSettings = field(default_factory=partial(read_group, RerankerSettings))
     llm: LlmSettings = field(default_factory=partial(read_group, LlmSettings))
     breaker: BreakerSettings = field(default_factory=partial(read_group, BreakerSettings))
+    spending: SpendingSettings = field(default_factory=partial(read_group, SpendingSettings))
     search: SearchSettings = field(default_factory=partial(read_group, SearchSettings))
     api: ApiSettings = field(default_factory=partial(read_group, ApiSettings))
     ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))

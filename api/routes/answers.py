@@ -1,6 +1,7 @@
 """Asking a question and getting a cited answer, as a stream or as one body."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -16,7 +17,7 @@ from api.schemas.passages import SearchResponse
 from api.schemas.questions import AnswerRequest
 from api.streams import RunningAnswer, running, server_sent, while_connected
 from retrieval.answering import answer
-from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, PassagesFound, Question
+from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, Origin, PassagesFound, Question
 from retrieval.engine import Engine
 
 AnswerPath = Callable[[Engine, Question], AsyncGenerator[AnswerEvent, None]]
@@ -45,18 +46,22 @@ Asked = Annotated[AnswerRequest, Depends(_asked)]
 
 
 async def _running_answer(
+    request: Request,
     asked: Asked,
     key: QueryingKey,
     engine: OpenedEngine,
     path: Annotated[AnswerPath, Depends(answer_path)],
 ) -> AsyncIterator[RunningAnswer]:
     # A dependency, because its end comes after the last byte, or as soon as the client is gone.
-    question = asked.by(caller_of(key, asked.principals))
+    origin = Origin(request_id=request.state.request_id, key_id=key.key_id)
+    question = replace(asked.by(caller_of(key, asked.principals)), origin=origin)
     async with running(path(engine, question)) as started:
         yield started
 
 
-@router.post("/v1/answers", response_class=Response, responses={**_SUCCESS, **problems(401, 403, 413, 422, 502, 503)})
+@router.post(
+    "/v1/answers", response_class=Response, responses={**_SUCCESS, **problems(401, 403, 413, 422, 429, 502, 503)}
+)
 async def answer_question(
     request: Request, asked: Asked, started: Annotated[RunningAnswer, Depends(_running_answer)]
 ) -> Response:
@@ -90,5 +95,5 @@ async def _whole(started: RunningAnswer, request_id: str) -> Response:
                 found = SearchResponse.of(retrieval, request_id)
             case AnswerFinished() as finished if found is not None:
                 return JSONResponse(AnswerResponse.joined(found, finished).model_dump(mode="json"))
-            case AnswerFailed(code=code, message=message):
-                return error_response(request_id, status_of_code(code), code, message)
+            case AnswerFailed(code=code, message=message, reset_at=reset_at):
+                return error_response(request_id, status_of_code(code), code, message, reset_at=reset_at)

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from api.schemas.base import Rounded, Wire
+from api.schemas.base import Rounded, Usd, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
 from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Usage
 
@@ -86,6 +86,9 @@ class FinishedEvent(Wire):
     answered_by: str = Field(description="The model's name, or `extractive`")
     usage: UsageOut | None
     served: ServedOut | None = Field(description="null where no LLM wrote it")
+    cost_usd: Usd | None = Field(
+        description="What all calls to LLMs for it cost, failed ones too; null where none was made"
+    )
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -120,6 +123,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "rejected_citations": finished.rejected_citations,
         "answered_by": finished.answered_by,
         "usage": UsageOut.of(finished.usage) if finished.usage else None,
+        "cost_usd": finished.cost_usd,
         "served": ServedOut.of(finished.served) if finished.served else None,
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),

@@ -1,8 +1,10 @@
 """What every part of the wire is made of, and the body of every error."""
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic_core import PydanticCustomError
 
 
@@ -21,6 +23,8 @@ Principals = Annotated[list[Principal], Field(max_length=500)]
 
 # An exact score would tell how common a word is in all documents, also those that the asker may not see.
 Rounded = Annotated[float, AfterValidator(lambda number: round(number, 2))]
+Usd = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:f}", return_type=str)]
+"""An exact amount, written as digits alone: a float would not add up."""
 
 
 class Wire(BaseModel):
@@ -31,6 +35,9 @@ class ErrorDetail(Wire):
     code: str = Field(description="Stable, for programs", examples=["invalid_request"])
     message: str = Field(description="For people; may change")
     request_id: str = Field(description="The same as the `X-Request-ID` header")
+    reset_at: datetime | None = Field(
+        None, exclude_if=lambda moment: moment is None, description="When asking again may help, where that is known"
+    )
 
 
 class ErrorBody(Wire):

@@ -48,6 +48,11 @@ class CallerSession:
                 traced.set_attribute("db.response.returned_rows", len(found))
                 return found
 
+    async def change(self, statement: TenantStatement, **parameters: object) -> int:
+        """How many rows the statement wrote or took away. Raises `StoreUnavailable`."""
+        with store_errors():
+            return (await self._connection.execute(statement.query, self._identity | parameters)).rowcount
+
     async def set_local(self, **settings: int | str) -> None:
         """Server settings that live and die with this transaction, such as `hnsw__ef_search=200`."""
         with store_errors():

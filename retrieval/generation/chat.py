@@ -18,7 +18,7 @@ from retrieval.generation.prompting import Prompt
 from retrieval.generation.reply import ReplyText
 from retrieval.settings import LlmSettings
 from retrieval.upstream.faults import Broken, Undecided
-from retrieval.upstream.openai_faults import FAILURES, fault_of
+from retrieval.upstream.openai_faults import FAILURES, fault_of, unbilled
 
 SERVER = "the language model"
 _OPENAI = "https://api.openai.com/v1"
@@ -78,6 +78,7 @@ class Reply:
             async with asyncio.timeout_at(until):
                 return self._text.take(await anext(self._chunks))
         except StopAsyncIteration:
+            self._text.ended = True
             raise Broken(f"{SERVER}'s answer ended before it was complete") from None
         except FAILURES as error:
             raise fault_of(error, SERVER) from error
@@ -101,12 +102,14 @@ class ChatClient:
         self._client = _client(endpoint, settings)
 
     @asynccontextmanager
-    async def reply(self, prompt: Prompt, deadline: float) -> AsyncIterator[Reply]:
-        """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`."""
+    async def reply(self, text: ReplyText, deadline: float) -> AsyncIterator[Reply]:
+        """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`.
+
+        `text`, empty as yet, says what is asked and collects what comes of it.
+        """
         first_by = min(deadline, _now() + self._settings.connect_timeout + self._settings.token_timeout)
-        chunks = await self._open(prompt, first_by)
+        chunks = await self._open(text, first_by)
         try:
-            text = ReplyText(prompt, self._settings.max_output_tokens)
             reply = Reply(chunks, text, self._settings.token_timeout)
             await reply.begin(first_by, deadline)
             yield reply
@@ -125,13 +128,14 @@ class ChatClient:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _open(self, prompt: Prompt, until: float) -> AsyncStream[ChatCompletionChunk]:
+    async def _open(self, text: ReplyText, until: float) -> AsyncStream[ChatCompletionChunk]:
         try:
             async with asyncio.timeout_at(until):
                 chunks: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-                    **_request(self._endpoint, self._settings, prompt)
+                    **_request(self._endpoint, text.prompt, text.max_output_tokens)
                 )
         except FAILURES as error:
+            text.declined = unbilled(error)
             raise fault_of(error, SERVER) from error
         return chunks
 
@@ -151,7 +155,7 @@ def _client(endpoint: EndpointSettings, settings: LlmSettings) -> openai.AsyncOp
     return openai.AsyncOpenAI(base_url=endpoint.base_url or _OPENAI, api_key=key, timeout=timeout, max_retries=0)
 
 
-def _request(endpoint: EndpointSettings, settings: LlmSettings, prompt: Prompt) -> dict[str, Any]:
+def _request(endpoint: EndpointSettings, prompt: Prompt, max_output_tokens: int) -> dict[str, Any]:
     request: dict[str, Any] = {
         "model": endpoint.model,
         "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
@@ -159,8 +163,8 @@ def _request(endpoint: EndpointSettings, settings: LlmSettings, prompt: Prompt) 
         "stream_options": {"include_usage": True},
     }
     if endpoint.is_openai:
-        return request | {"max_completion_tokens": settings.max_output_tokens}
-    return request | {"max_tokens": settings.max_output_tokens, "temperature": 0}
+        return request | {"max_completion_tokens": max_output_tokens}
+    return request | {"max_tokens": max_output_tokens, "temperature": 0}
 
 
 def _now() -> float:

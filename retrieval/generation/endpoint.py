@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, field
+from math import ceil
 
+from retrieval.access import Caller
 from retrieval.admission import Admission
-from retrieval.domain import RankedPassage, Served
-from retrieval.endpoints import EndpointSettings
+from retrieval.domain import Origin, RankedPassage, Served
+from retrieval.endpoints import EndpointSettings, Price
 from retrieval.generation.chat import SERVER, ChatClient, Reply
 from retrieval.generation.llm import Draft, EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
 from retrieval.generation.prompting import Prompt, build_prompt
+from retrieval.generation.reply import ReplyText
 from retrieval.model_calls import CalledModel, ModelCallMeasures, model_call
 from retrieval.settings import BreakerSettings, LlmSettings
+from retrieval.spending.books import Books
+from retrieval.spending.ledger import Order
+from retrieval.spending.prices import usd
 from retrieval.upstream.breaker import Breaker
 from retrieval.upstream.faults import Fault, Passing, TooLong
 
@@ -22,11 +27,18 @@ _TEMPLATE_TOKENS = 64
 """What a chat template puts around two turns; most take ten."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts the calls that one answer takes."""
+_OTHER_TOKENIZER = 1.5
+"""How many more tokens than by our count a prompt is paid for: the model may cut it into smaller ones than we do."""
 
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """For whom an answer is written, how many calls that takes, and what they cost."""
+
+    caller: Caller
+    origin: Origin = field(default_factory=Origin)
     calls: int = 0
+    nano_usd: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +50,15 @@ class Beginning:
     served: Served
 
 
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What an endpoint's calls are booked in, priced by (None: unknown) and measured with."""
+
+    books: Books
+    price: Price | None
+    measures: ModelCallMeasures
+
+
 class Endpoint:
     """Asked through its breaker, and by no more at once than it is set to take: take a turn in `line` first."""
 
@@ -46,12 +67,12 @@ class Endpoint:
         endpoint: EndpointSettings,
         settings: LlmSettings,
         breaker: BreakerSettings,
-        measures: ModelCallMeasures,
+        meter: Meter,
     ) -> None:
         self.settings = endpoint
-        self._measures = measures
         self.breaker = Breaker(endpoint.name, breaker)
         self.line = Admission(endpoint.concurrency or settings.concurrency, settings.waiting, settings.patience)
+        self._meter = meter
         self._limits = settings
         self._longest_hold = breaker.rest
         self._held_until = 0.0
@@ -73,6 +94,7 @@ class Endpoint:
     async def reply(self, draft: Draft, deadline: float, tally: Tally) -> AsyncIterator[Beginning]:
         """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`, also into the block.
 
+        Each call is booked: raises `BudgetExhausted` where one cannot be paid for, and `StoreUnavailable`.
         Where the context is refused as too long, about half of it is put before the model once more.
         """
         self.check()
@@ -85,6 +107,10 @@ class Endpoint:
             except Passing as fault:
                 self._hold(fault)
                 raise
+
+    def order(self, draft: Draft, tally: Tally) -> Order:
+        """What asking it for this would take at most."""
+        return self._order(build_prompt(draft.question, self._packed(draft)), tally)
 
     async def state(self) -> EndpointState:
         """Asks it for a sign of life. Never raises."""
@@ -114,28 +140,47 @@ class Endpoint:
     async def _asked(
         self, call: AsyncExitStack, question: str, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
     ) -> Beginning:
-        tally.calls += 1
-        reply = await call.enter_async_context(self._watched(build_prompt(question, shown), deadline, tally.calls))
+        reply = await call.enter_async_context(self._called(build_prompt(question, shown), deadline, tally))
         served = Served(endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls)
         return Beginning(reply=reply, passages=shown, served=served)
 
     @asynccontextmanager
-    async def _watched(self, prompt: Prompt, deadline: float, attempt: int) -> AsyncIterator[Reply]:
-        called = CalledModel(
+    async def _called(self, prompt: Prompt, deadline: float, tally: Tally) -> AsyncIterator[Reply]:
+        """A call whose most is reserved before it is made, and which is settled when it has ended, however it did."""
+        async with self._meter.books.call(self._order(prompt, tally)) as booking:
+            tally.calls += 1
+            text = ReplyText(prompt, booking.output_tokens)
+            with model_call(self._described(tally.calls, booking.output_tokens), self._meter.measures) as call:
+                try:
+                    async with self._client.reply(text, deadline) as reply:
+                        call.began()
+                        yield reply
+                finally:
+                    booking.usage = text.taken or booking.usage
+                    tally.nano_usd += booking.nano_usd
+                    call.took(booking.usage, usd(booking.nano_usd))
+
+    def _described(self, attempt: int, max_tokens: int) -> CalledModel:
+        return CalledModel(
             endpoint=self.settings.name,
             provider=self.settings.provider,
             model=self.settings.model,
             attempt=attempt,
             breaker=self.breaker.state,
-            max_tokens=self._limits.max_output_tokens,
+            max_tokens=max_tokens,
         )
-        with model_call(called, self._measures) as call:
-            async with self._client.reply(prompt, deadline) as reply:
-                call.began()
-                try:
-                    yield reply
-                finally:
-                    call.took(reply.usage, Decimal(0))
+
+    def _order(self, prompt: Prompt, tally: Tally) -> Order:
+        tokens = self._count(prompt.system) + self._count(prompt.user)
+        return Order(
+            caller=tally.caller,
+            origin=tally.origin,
+            endpoint=self.settings.name,
+            model=self.settings.model,
+            price=self._meter.price,
+            prompt_tokens=ceil(tokens * _OTHER_TOKENIZER) + _TEMPLATE_TOKENS,
+            output_tokens=self._limits.max_output_tokens,
+        )
 
     def _packed(self, draft: Draft) -> tuple[RankedPassage, ...]:
         limit = self.settings.max_context_tokens or self._limits.max_context_tokens

@@ -10,16 +10,20 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from decimal import Decimal
 
 import structlog
 
 from retrieval.access import Caller, TenantId
-from retrieval.domain import Usage
-from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
+from retrieval.domain import Origin, Usage
+from retrieval.errors import BudgetExhausted, InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.chat import SERVER
-from retrieval.generation.endpoint import Beginning, Endpoint, Tally
+from retrieval.generation.endpoint import Beginning, Endpoint, Meter, Tally
 from retrieval.generation.llm import Begun, Draft, EndpointState
 from retrieval.settings import BreakerSettings, LlmSettings
+from retrieval.spending.books import Books, Unbooked
+from retrieval.spending.ledger import soonest
+from retrieval.spending.prices import Prices, load_prices, usd
 from retrieval.telemetry import Telemetry
 from retrieval.upstream.faults import Fault, Passing, Refused, Resting
 from retrieval.upstream.retrying import retrying
@@ -31,21 +35,31 @@ class LlmGateway:
     """An `Llm` over all configured endpoints."""
 
     def __init__(
-        self, settings: LlmSettings, breaker: BreakerSettings | None = None, telemetry: Telemetry | None = None
+        self,
+        settings: LlmSettings,
+        breaker: BreakerSettings | None = None,
+        books: Books | None = None,
+        prices: Prices | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         if not settings.servers:
             raise InvalidSettings("setting LlmSettings.model: needed to ask a language model")
         self._settings = settings
         limits = breaker or BreakerSettings()
+        prices = prices or load_prices(None)
+        self._books = books or Unbooked()
         measures = (telemetry or Telemetry()).model_calls
-        self._endpoints = [Endpoint(server, settings, limits, measures) for server in settings.servers]
+        self._endpoints = [
+            Endpoint(server, settings, limits, Meter(self._books, prices.of(server), measures))
+            for server in settings.servers
+        ]
 
     @property
     def name(self) -> str:
         return ", ".join(dict.fromkeys(endpoint.settings.model for endpoint in self._endpoints))
 
     @asynccontextmanager
-    async def turn(self, caller: Caller) -> AsyncIterator["GatewayTurn"]:
+    async def turn(self, caller: Caller, origin: Origin | None = None) -> AsyncIterator["GatewayTurn"]:
         """A place at the first endpoint that has one free, else in the shortest line. Raises `Overloaded`.
 
         Where no endpoint may be asked now there is no line either: the turn's stream says so at once.
@@ -57,7 +71,8 @@ class LlmGateway:
             if asked:
                 await seat.move(first := min(asked, key=lambda endpoint: endpoint.line.pressure))
                 order.sort(key=lambda endpoint: endpoint is not first)
-            yield GatewayTurn(self._settings, order, seat)
+            tally = Tally(caller=caller, origin=origin or Origin())
+            yield GatewayTurn(self._settings, order, seat, self._books, tally)
 
     async def endpoints(self) -> Mapping[str, EndpointState]:
         """The state of each endpoint, by name. Never raises."""
@@ -66,6 +81,7 @@ class LlmGateway:
 
     async def close(self) -> None:
         """Gives connections back; nothing may be streaming."""
+        await self._books.close()
         await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
 
 
@@ -96,11 +112,22 @@ class Seat:
 class GatewayTurn:
     """One answer: whom to ask for it, in which order, and the place it holds."""
 
-    def __init__(self, settings: LlmSettings, order: list[Endpoint], seat: Seat) -> None:
+    def __init__(self, settings: LlmSettings, order: list[Endpoint], seat: Seat, books: Books, tally: Tally) -> None:
         self._settings = settings
         self._order = order
         self._seat = seat
-        self._tally = Tally()
+        self._books = books
+        self._tally = tally
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """As `retrieval.generation.llm.Turn` promises."""
+        return usd(self._tally.nano_usd) if self._tally.calls else None
+
+    async def check_budget(self, draft: Draft) -> None:
+        """As `retrieval.generation.llm.Turn` promises."""
+        if orders := [endpoint.order(draft, self._tally) for endpoint in self._order if endpoint.admits]:
+            await self._books.check(orders)
 
     async def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
         """As `retrieval.generation.llm.Turn` promises. To be called once."""
@@ -120,11 +147,17 @@ class GatewayTurn:
             raise error(str(fault)) from fault
 
     async def _round(self, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
-        """Asks each endpoint once, until one begins. Raises `Passing` when another round may help, else what failed."""
-        passing, lasting = list[Passing](), list[Fault]()
+        """Asks each endpoint once, until one begins. Raises `Passing` when another round may help, else what failed.
+
+        One that the budgets do not allow is passed over; where that was all that kept them, `BudgetExhausted`.
+        """
+        passing, lasting, refused = list[Passing](), list[Fault](), list[BudgetExhausted]()
         for endpoint in tuple(self._order):
             try:
                 return await self._begin(endpoint, draft, deadline, held)
+            except BudgetExhausted as refusal:
+                refused.append(refusal)
+                self._order.remove(endpoint)
             except Refused:
                 raise
             except Fault as fault:
@@ -135,7 +168,7 @@ class GatewayTurn:
                     lasting.append(Resting(str(fault)) if isinstance(fault, Passing) else fault)
                     self._order.remove(endpoint)
         if not passing:
-            raise lasting[0]
+            raise lasting[0] if lasting else soonest(refused)
         together = _together(passing)
         if self._seat.endpoint is None or (together.retry_after or 0.0) > self._settings.patience:
             raise Resting(str(together))

@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, Protocol
 
 from retrieval.access import Caller
-from retrieval.domain import RankedPassage, Served, Usage
+from retrieval.domain import Origin, RankedPassage, Served, Usage
 from retrieval.upstream.breaker import BreakerState
 
 
@@ -41,9 +42,16 @@ class Turn(Protocol):
     def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
         """`Begun`, then non-empty pieces of text, at least one, then exactly one `Usage`.
 
-        Raises `LlmUnavailable` before `Begun`, `LlmInterrupted` after it. Closing the generator early ends the
-        upstream call.
+        Raises `LlmUnavailable` before `Begun`, `BudgetExhausted` where only money kept it from being asked, and
+        `LlmInterrupted` after it. Closing the generator early ends the upstream call.
         """
+
+    async def check_budget(self, draft: Draft) -> None:
+        """Returns when what is left of the budgets would pay for this now. Raises `BudgetExhausted`."""
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What its calls have cost, those without a price nothing; None while none was made."""
 
 
 class Llm(Protocol):
@@ -53,8 +61,11 @@ class Llm(Protocol):
     def name(self) -> str:
         """The models' names."""
 
-    def turn(self, caller: Caller) -> AbstractAsyncContextManager[Turn]:
-        """Waits until an answer for this caller may be written, tenants in turn. Raises `Overloaded`."""
+    def turn(self, caller: Caller, origin: Origin | None = None) -> AbstractAsyncContextManager[Turn]:
+        """Waits until an answer for this caller may be written, tenants in turn. Raises `Overloaded`.
+
+        Its calls are booked as the caller's, with where the question came from.
+        """
 
     async def endpoints(self) -> Mapping[str, EndpointState]:
         """The state of each endpoint, by name. Never raises."""

@@ -16,15 +16,21 @@ _MOST_TEMPLATE_TOKENS = 1000
 
 
 class ReplyText:
-    """`finished` once the model said so; `whole` also when it wrote more than it was allowed."""
+    """`finished` once the model said so; `whole` also when it wrote more than it was allowed.
+
+    `declined`: the server never took the request, or said no to it. `ended`: its stream came to an end.
+    """
 
     def __init__(self, prompt: Prompt, max_output_tokens: int) -> None:
-        self._prompt = prompt
+        self.prompt = prompt
+        self.max_output_tokens = max_output_tokens
         self._max_characters = max_output_tokens * _MOST_CHARACTERS_PER_TOKEN
         self._half = ""
         self._told: CompletionUsage | None = None
         self.text = ""
         self.finished = False
+        self.declined = False
+        self.ended = False
 
     @property
     def whole(self) -> bool:
@@ -37,10 +43,19 @@ class ReplyText:
             told = self._told
             return Usage(prompt_tokens=told.prompt_tokens, completion_tokens=told.completion_tokens, estimated=False)
         return Usage(
-            prompt_tokens=count_tokens(self._prompt.system) + count_tokens(self._prompt.user),
+            prompt_tokens=count_tokens(self.prompt.system) + count_tokens(self.prompt.user),
             completion_tokens=count_tokens(self.text),
             estimated=True,
         )
+
+    @property
+    def taken(self) -> Usage | None:
+        """What the call took, also where it failed; None where it may be at work still, and nobody can say."""
+        if self.declined:
+            return Usage(prompt_tokens=0, completion_tokens=0, estimated=False)
+        usage = self.usage
+        known = self.text or self.finished or self.ended or not usage.estimated
+        return usage if known else None
 
     def take(self, chunk: ChatCompletionChunk) -> str:
         """The chunk's piece of text, possibly empty. Raises when the answer is withheld or done without a word."""
@@ -74,5 +89,6 @@ class ReplyText:
         counts = (getattr(told, "prompt_tokens", None), getattr(told, "completion_tokens", None))
         if not all(isinstance(count, int) and count >= 1 for count in counts):
             return False
-        sent = len(self._prompt.system.encode()) + len(self._prompt.user.encode())
-        return told.prompt_tokens <= sent + _MOST_TEMPLATE_TOKENS
+        sent = len(self.prompt.system.encode()) + len(self.prompt.user.encode())
+        likely = told.prompt_tokens <= sent + _MOST_TEMPLATE_TOKENS
+        return likely and told.completion_tokens <= max(self._max_characters, len(self.text))

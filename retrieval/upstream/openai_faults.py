@@ -17,6 +17,7 @@ _TOO_LONG = ("context_length_exceeded", "exceed_context_size_error")
 _SAID_TO_BE_TOO_LONG = re.compile(r"maximum (?:context|model) length|model's context length", re.IGNORECASE)
 """vLLM and SGLang give it no code of its own. Read, never shown: the message may hold anything."""
 _NEVER_SENT = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_NEVER_TAKEN = (httpx2.ConnectError, httpx2.ProxyError, *_NEVER_SENT)
 _SPENT = "insufficient_quota"  # OpenAI's 429 that no waiting helps
 
 
@@ -35,6 +36,11 @@ def fault_of(error: Failure, server: str) -> Fault:
         case openai.OpenAIError():
             return Passing(f"{server}'s server reported an error")
     return Broken(f"{server}'s server does not speak the OpenAI protocol")
+
+
+def unbilled(error: Failure) -> bool:
+    """Whether the server never took the request, or answered with an error instead: nobody bills that."""
+    return isinstance(error, openai.APIStatusError) or isinstance(error.__cause__, _NEVER_TAKEN)
 
 
 def _of_answer(error: openai.APIError, server: str) -> Fault:

@@ -45,6 +45,7 @@ def test_the_table_lists_nothing_else() -> None:
         ("not_found", 404),
         ("conflict", 409),
         ("limit_exceeded", 429),
+        ("budget_exhausted", 429),
         ("internal_error", 500),
         ("invalid_settings", 500),
         ("llm_interrupted", 502),

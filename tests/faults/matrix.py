@@ -11,9 +11,11 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import psycopg
 import structlog
 from rich.console import Console
 from rich.table import Table
@@ -24,11 +26,15 @@ from retrieval.answering import answer
 from retrieval.database.server import database_dsn
 from retrieval.database.store import open_store
 from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, Question
+from retrieval.endpoints import Price
 from retrieval.engine import Engine
 from retrieval.generation.gateway import LlmGateway
 from retrieval.models.http_reranker import HttpReranker
 from retrieval.models.openai_embedder import OpenAiEmbedder
 from retrieval.settings import DatabaseSettings, EmbedderSettings, LlmSettings, RerankerSettings
+from retrieval.spending.books import LedgerBooks
+from retrieval.spending.ledger import Ledger
+from retrieval.spending.prices import Prices, usd
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import WordEmbedder
 from tests.llm_servers import scripted
@@ -43,6 +49,7 @@ DEADLINES: Mapping[Stage, float] = {"embed": 1.0, "rerank": 1.0, "generate": 2.0
 GRACE = 1.0
 """Seconds past its deadline within which a stage must have ended, the rest of the answer included."""
 _RETRIES = 1
+_PRICES = Prices({"scripted": Price(input=Decimal(1), output=Decimal(10))})
 _NOBODY = "http://127.0.0.1:9/v1"
 _NOWHERE = "http://no-such-host.invalid/v1"
 
@@ -94,8 +101,24 @@ FAULTS: Mapping[str, Fault] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """What the ledger holds of one answer: its rows, those that cost something, those still open, and their sum.
+
+    `counted` is what a budget over all of it would have counted.
+    """
+
+    rows: int
+    billed: int
+    open: int
+    nano_usd: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """What became of one answer. `attempts` are calls that reached the server; `unhandled` is an error that escaped."""
+
+    booked: Booked
 
     stage: Stage
     fault: str
@@ -110,6 +133,19 @@ class Row:
     @property
     def late(self) -> bool:
         return self.seconds > DEADLINES[self.stage] + GRACE
+
+    @property
+    def misbooked(self) -> bool:
+        """Unless each call that reached the server has one row, all are closed, one at most cost something (others
+        were declined), and budgets count what the rows add up to."""
+        booked = self.booked
+        calls = self.attempts if self.stage == "generate" else 0
+        rows_fit = booked.rows == calls or (calls == 0 and self.stage == "generate" and booked.billed == 0)
+        return not rows_fit or booked.open > 0 or booked.billed > 1 or booked.counted != booked.nano_usd
+
+    @property
+    def broken(self) -> bool:
+        return self.unhandled or self.late or self.misbooked
 
 
 @contextmanager
@@ -128,6 +164,7 @@ async def measure(dsn: str, stage: Stage, fault: str) -> Row:
     broken = FAULTS[fault]
     with scripted_llm(broken.script) as server:
         async with _engine(dsn, stage, server, broken.address or server.base_url) as engine:
+            before = _counted(dsn)
             question = Question(text="How often does the red pump need oil?", caller=caller("acme", ()), limit=5)
             started = time.monotonic()
             try:
@@ -136,11 +173,38 @@ async def measure(dsn: str, stage: Stage, fault: str) -> Row:
             except Exception as escaped:  # noqa: BLE001 - this is what the matrix is for
                 events, error = (), escaped
             seconds = time.monotonic() - started
-        return _row(stage, fault, events, error, seconds, len(server.requests))
+        booked = _booked(dsn, question.origin.request_id, before)
+        return _row(stage, fault, events, error, seconds, len(server.requests), booked)
+
+
+def _booked(dsn: str, request_id: str, before: int) -> Booked:
+    query = """
+        SELECT count(*), count(*) FILTER (WHERE nano_usd > 0), count(*) FILTER (WHERE state = 'reserved'),
+               coalesce(sum(nano_usd), 0)::bigint
+        FROM spending_calls WHERE tenant_id = 'acme' AND request_id = %s
+    """
+    with psycopg.connect(dsn) as connection:
+        [(rows, billed, still_open, nano_usd)] = connection.execute(query, [request_id]).fetchall()
+    return Booked(rows=rows, billed=billed, open=still_open, nano_usd=nano_usd, counted=_counted(dsn) - before)
+
+
+def _counted(dsn: str) -> int:
+    """What a month's budget of the tenant has counted so far; it is far larger than that."""
+    budget = "INSERT INTO budgets VALUES ('acme', 'everyone', 'month', 'nano_usd', 10 ^ 15) ON CONFLICT DO NOTHING"
+    with psycopg.connect(dsn) as connection:
+        connection.execute(budget)
+        found = connection.execute("SELECT nano_usd FROM spending_windows ORDER BY starts_at DESC").fetchall()
+    return int(found[0][0]) if found else 0
 
 
 def _row(
-    stage: Stage, fault: str, events: Sequence[AnswerEvent], error: Exception | None, seconds: float, attempts: int
+    stage: Stage,
+    fault: str,
+    events: Sequence[AnswerEvent],
+    error: Exception | None,
+    seconds: float,
+    attempts: int,
+    booked: Booked,
 ) -> Row:
     last = events[-1] if events else None
     finished = last if isinstance(last, AnswerFinished) else None
@@ -155,6 +219,7 @@ def _row(
         seconds=seconds,
         attempts=attempts,
         unhandled=error is not None,
+        booked=booked,
     )
 
 
@@ -164,8 +229,9 @@ async def _engine(dsn: str, stage: Stage, server: ScriptedLlm, address: str) -> 
     settings = on_database(dsn)
     embedder = OpenAiEmbedder(_embedding(address)) if stage == "embed" else None
     reranker = HttpReranker(_reranking(f"{address}/rerank")) if stage == "rerank" else None
-    llm = LlmGateway(_writing(server, address)) if stage == "generate" else None
     async with open_store(dsn, settings.database) as store:
+        books = LedgerBooks(Ledger(store, DEADLINES["generate"]))
+        llm = LlmGateway(_writing(server, address), None, books, _PRICES) if stage == "generate" else None
         try:
             yield Engine(
                 settings=settings, store=store, embedder=embedder or WordEmbedder(), reranker=reranker, llm=llm
@@ -191,9 +257,11 @@ def _writing(server: ScriptedLlm, address: str) -> LlmSettings:
 
 
 def _print(console: Console, rows: Sequence[Row]) -> None:
-    table = Table("stage", "fault", "outcome", "answered by", "degraded", "seconds", "deadline", "attempts")
+    table = Table(
+        "stage", "fault", "outcome", "answered by", "degraded", "seconds", "deadline", "attempts", "money booked"
+    )
     for row in rows:
-        style = "bold red" if row.unhandled or row.late else ""
+        style = "bold red" if row.broken else ""
         seconds, deadline = f"{row.seconds:.2f}", f"{DEADLINES[row.stage]:.0f}"
         usage = " (usage estimated)" if row.estimated else ""
         table.add_row(
@@ -205,11 +273,19 @@ def _print(console: Console, rows: Sequence[Row]) -> None:
             seconds,
             deadline,
             str(row.attempts),
+            _money(row),
             style=style,
         )
     console.print(table)
     unhandled, late = sum(row.unhandled for row in rows), sum(row.late for row in rows)
-    console.print(f"{len(rows)} cells, {unhandled} unhandled, {late} later than the deadline + {GRACE:.0f} s")
+    misbooked = sum(row.misbooked for row in rows)
+    in_time = f"{late} later than the deadline + {GRACE:.0f} s"
+    console.print(f"{len(rows)} cells, {unhandled} unhandled, {in_time}, {misbooked} misbooked")
+
+
+def _money(row: Row) -> str:
+    booked = row.booked
+    return f"{booked.billed} of {booked.rows} calls: {usd(booked.nano_usd):f} USD" if booked.rows else ""
 
 
 async def _measured(dsn: str) -> list[Row]:
@@ -224,7 +300,7 @@ def main() -> int:
     with corpus(database_dsn(DatabaseSettings(data_dir=folder))) as dsn:
         rows = asyncio.run(_measured(dsn))
     _print(console, rows)
-    return int(any(row.unhandled or row.late for row in rows))
+    return int(any(row.broken for row in rows))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ QUESTION = "How often does the red pump need oil?"
 HARMLESS = {"wrong usage"}
 MIDWAY = {"hang mid-stream", "slow drip", "cut mid-stream", "no finish_reason"}
 ASKED_AGAIN = {"429, Retry-After", "429", "500", "503"}
+DECLINED = {"401", "400", "429, Retry-After: 1 h"}
 UNREACHED = {"refused", "no such host"}
 
 
@@ -44,13 +45,16 @@ async def test_every_fault_has_a_declared_end_in_time(pumps: str, stage: Stage, 
     """Nothing escapes and nothing is late: the answer comes, cheaper and saying so, or its stream ends with an error.
 
     Only the generator's first words commit it; before them, and at the other stages, there is always an answer.
-    It is asked again after 429 and 5xx alone, and not when the server wants more time than there is.
+    It is asked again after 429 and 5xx alone, and not when the server wants more time than there is. Each call is
+    booked once; what a server declined costs nothing, and what it may have begun costs something.
     """
     row = await measure(pumps, stage, fault)
     assert not row.unhandled, row
     assert not row.late, row
+    assert not row.misbooked, row
     if stage == "generate":
         assert row.attempts == (0 if fault in UNREACHED else 2 if fault in ASKED_AGAIN else 1)
+        assert row.booked.billed == (0 if fault in UNREACHED | ASKED_AGAIN | DECLINED else 1)
     if fault in HARMLESS:
         assert (row.outcome, row.degraded) == ("answered", ())
         assert row.estimated == (stage == "generate")

@@ -1,0 +1,1 @@
+"""What language models cost: prices, the ledger of their calls, budgets, and what is reported of them."""
