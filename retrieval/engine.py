@@ -164,8 +164,11 @@ def _embedder(settings: Settings) -> Embedder | Missing:
 def _llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | None:
     if not settings.llm.servers:
         return None
+    prices = load_prices(settings.spending.prices)
+    if unpriced := [server.name for server in settings.llm.servers if prices.of(server) is None]:
+        _log.warning("llm_unpriced", endpoints=unpriced, reason="no price is known: a budget in USD does not hold them")
     books = LedgerBooks(Ledger(store, settings.llm.deadline + _SETTLED_WITHIN))
-    return LlmGateway(settings.llm, settings.breaker, books, load_prices(settings.spending.prices), telemetry)
+    return LlmGateway(settings.llm, settings.breaker, books, prices, telemetry)
 
 
 def _reranker(embedder: Embedder | Missing, settings: Settings) -> Reranker | Missing | None:

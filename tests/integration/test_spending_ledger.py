@@ -1,9 +1,11 @@
 """The ledger and its budgets: nothing is overspent, nothing is booked twice, and the rows add up."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -145,6 +147,86 @@ async def test_64_at_once_in_four_stores_never_overshoot(accounts: str, unit: st
     assert crowd.most <= amount
     assert totals(accounts) == (8000, 5 * 510_000)
     assert windows_that_differ(accounts) == []
+
+
+_PROCESS = """
+import asyncio, json, sys
+from tests.integration.test_spending_ledger import hammer
+print(json.dumps(asyncio.run(hammer(sys.argv[1]))))
+"""
+
+
+async def hammer(dsn: str) -> int:
+    """How many of 16 calls at once were let through in this process; each is settled at its bound."""
+    served = 0
+    async with opened(dsn) as store:
+        ledger = Ledger(store, 60)
+
+        async def spend() -> None:
+            nonlocal served
+            try:
+                reservation = await ledger.reserve(ORDER)
+            except BudgetExhausted:
+                return
+            await ledger.settle(reservation, reservation.bound, "settled")
+            served += 1
+
+        await asyncio.gather(*(spend() for _ in range(16)))
+    return served
+
+
+async def test_64_at_once_in_four_processes_never_overshoot(accounts: str, store: Store) -> None:
+    """Processes know nothing of each other: what fits is let through, to the last token, and no more."""
+    await set_budget(store, "acme", budget(9 * 1600 + 1000 + 127, "user:*", period="day"))
+    command = [sys.executable, "-c", _PROCESS, accounts]
+    processes = [await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE) for _ in range(4)]
+    outputs = await asyncio.gather(*(process.communicate() for process in processes))
+    assert sum(int(output) for output, _ in outputs) == 9
+    assert totals(accounts)[0] == 9 * 1600
+    assert windows_that_differ(accounts) == []
+
+
+async def test_a_new_window_begins_empty_and_the_old_one_is_forgotten(store: Store, accounts: str) -> None:
+    """What was spent last month counts no more, also when it is settled in this one; the ledger keeps it."""
+    await set_budget(store, "acme", budget(1600))
+    ledger = Ledger(store, 60)
+    late = await ledger.reserve(ORDER)
+    with psycopg.connect(accounts) as connection:
+        connection.execute("UPDATE spending_calls SET reserved_at = reserved_at - interval '1 month'")
+        connection.execute("UPDATE spending_windows SET starts_at = starts_at - interval '1 month'")
+    await ledger.reserve(ORDER)
+    last_month = replace(late, reserved_at=_a_month_before(late.reserved_at))
+    await ledger.settle(last_month, USED, "settled")
+    with psycopg.connect(accounts) as connection:
+        [(windows, tokens)] = connection.execute("SELECT count(*), sum(tokens)::int FROM spending_windows").fetchall()
+    assert (windows, tokens) == (1, 1600)
+    assert totals(accounts)[0] == 750 + 1600
+    assert windows_that_differ(accounts) == []
+
+
+def _a_month_before(moment: datetime) -> datetime:
+    return (moment.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+async def test_when_the_store_is_lost_the_call_ends_and_stays_at_its_bound(accounts: str) -> None:
+    """Nothing is given back that nobody could write down; who made the call is not troubled."""
+    async with opened(accounts) as store:
+        books = LedgerBooks(Ledger(store, 60))
+        call = books.call(ORDER)
+        booking = await call.__aenter__()
+        booking.usage = USED
+    await call.__aexit__(None, None, None)
+    assert (states(accounts), totals(accounts)[0]) == (["reserved"], 1600)
+
+
+async def test_a_principal_may_be_named_like_a_default(store: Store) -> None:
+    """Who asks as `user:*` spends from a window of that name, and from nobody else's."""
+    await set_budget(store, "acme", budget(1600, "user:*"))
+    ledger = Ledger(store, 60)
+    await ledger.reserve(replace(ORDER, caller=caller("acme", ("user:*",))))
+    await ledger.reserve(ORDER)
+    with pytest.raises(BudgetExhausted):
+        await ledger.reserve(ORDER)
 
 
 async def test_what_a_call_did_not_take_is_there_for_the_next(store: Store, accounts: str) -> None:

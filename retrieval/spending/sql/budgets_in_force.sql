@@ -15,6 +15,7 @@ SELECT DISTINCT ON (held.principal, budgets.period, budgets.unit)
                WHERE calls.tenant_id = %(tenant_id)s
                    AND held.principal = ANY (calls.principals)
                    AND calls.reserved_at >= date_trunc(budgets.period, now(), 'UTC')
+                   AND date_trunc(budgets.period, calls.reserved_at, 'UTC') = date_trunc(budgets.period, now(), 'UTC')
            ),
            0
        )::bigint AS booked,
