@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Rounded, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
-from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Usage
+from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Tier, TierReason, Usage
 
 
 class CitationOut(Place):
@@ -54,10 +54,18 @@ class ServedOut(Wire):
     endpoint: str
     model: str
     attempts: int = Field(description="Calls to any endpoint that it took")
+    tier: Tier | None = Field(description="The model's tier; null where there are none")
+    reason: TierReason | None = Field(description="Why that tier answered; null where there are none")
 
     @classmethod
     def of(cls, served: Served) -> Self:
-        return cls(endpoint=served.endpoint, model=served.model, attempts=served.attempts)
+        return cls(
+            endpoint=served.endpoint,
+            model=served.model,
+            attempts=served.attempts,
+            tier=served.tier,
+            reason=served.reason,
+        )
 
 
 class PassagesEvent(SearchResponse):
@@ -86,6 +94,7 @@ class FinishedEvent(Wire):
     answered_by: str = Field(description="The model's name, or `extractive`")
     usage: UsageOut | None
     served: ServedOut | None = Field(description="null where no LLM wrote it")
+    structured: Any = Field(description="The JSON that `response_format` asked for, validated; null where none was")
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -121,6 +130,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "answered_by": finished.answered_by,
         "usage": UsageOut.of(finished.usage) if finished.usage else None,
         "served": ServedOut.of(finished.served) if finished.served else None,
+        "structured": finished.structured,
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),
     }

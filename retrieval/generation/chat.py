@@ -158,6 +158,8 @@ def _request(endpoint: EndpointSettings, settings: LlmSettings, prompt: Prompt) 
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if prompt.response_format is not None:
+        request["response_format"] = prompt.response_format
     if endpoint.is_openai:
         return request | {"max_completion_tokens": settings.max_output_tokens}
     return request | {"max_tokens": settings.max_output_tokens, "temperature": 0}

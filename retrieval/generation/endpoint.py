@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retrieval.admission import Admission
 from retrieval.domain import RankedPassage, Served
@@ -11,10 +11,11 @@ from retrieval.endpoints import EndpointSettings
 from retrieval.generation.chat import SERVER, ChatClient, Reply
 from retrieval.generation.llm import Draft, EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
-from retrieval.generation.prompting import build_prompt
+from retrieval.generation.prompting import Prompt
+from retrieval.generation.structured_prompt import prompt_for
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.upstream.breaker import Breaker
-from retrieval.upstream.faults import Fault, Passing, TooLong
+from retrieval.upstream.faults import Fault, Passing, Refused, TooLong, Withheld
 
 _TEMPLATE_TOKENS = 64
 """What a chat template puts around two turns; most take ten."""
@@ -94,32 +95,46 @@ class Endpoint:
     async def _begun(self, call: AsyncExitStack, draft: Draft, deadline: float, tally: Tally) -> Beginning:
         shown = self._packed(draft)
         try:
-            return await self._asked(call, draft.question, shown, deadline, tally)
+            return await self._asked(call, draft, shown, deadline, tally)
         except TooLong:
             half = sum(passage_tokens(ranked, self._count) for ranked in shown) // 2
             fewer = pack(shown, half, self._count)
             if len(fewer) == len(shown):
                 raise
-            return await self._asked(call, draft.question, fewer, deadline, tally)
+            return await self._asked(call, draft, fewer, deadline, tally)
 
     async def _asked(
-        self, call: AsyncExitStack, question: str, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
+        self, call: AsyncExitStack, draft: Draft, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
     ) -> Beginning:
-        tally.calls += 1
-        reply = await call.enter_async_context(self._client.reply(build_prompt(question, shown), deadline))
-        served = Served(endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls)
+        prompt = prompt_for(draft, shown)
+        bare = replace(prompt, response_format=None)
+        try:
+            reply = await self._called(call, bare if self.settings.json_schema == "off" else prompt, deadline, tally)
+        except Withheld:
+            raise
+        except Refused:
+            if prompt == bare or self.settings.json_schema != "auto":
+                raise
+            reply = await self._called(call, bare, deadline, tally)
+        served = Served(
+            endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls, tier=self.settings.tier
+        )
         return Beginning(reply=reply, passages=shown, served=served)
+
+    async def _called(self, call: AsyncExitStack, prompt: Prompt, deadline: float, tally: Tally) -> Reply:
+        tally.calls += 1
+        return await call.enter_async_context(self._client.reply(prompt, deadline))
 
     def _packed(self, draft: Draft) -> tuple[RankedPassage, ...]:
         limit = self.settings.max_context_tokens or self._limits.max_context_tokens
         window = self.settings.context_window or self._limits.context_window
         if window is not None:
-            limit = min(limit, window - self._limits.max_output_tokens - self._around(draft.question))
+            limit = min(limit, window - self._limits.max_output_tokens - self._around(draft))
         return pack(draft.passages, limit, self._count)
 
-    def _around(self, question: str) -> int:
+    def _around(self, draft: Draft) -> int:
         """Tokens of the prompt without its passages, and what a chat template adds."""
-        prompt = build_prompt(question, ())
+        prompt = prompt_for(draft, ())
         return self._count(prompt.system) + self._count(prompt.user) + _TEMPLATE_TOKENS
 
     def _on_hold(self) -> float:

@@ -6,16 +6,30 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from retrieval.access import Caller
-from retrieval.domain import RankedPassage, Served, Usage
+from retrieval.domain import RankedPassage, Served, Tier, Usage
+from retrieval.generation.json_schema import AnswerSchema
 from retrieval.upstream.breaker import BreakerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mending:
+    """What a model wrote before, and what is wrong with it."""
+
+    text: str
+    problems: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A question and the passages found for it, best first. How many of them are shown depends on who is asked."""
+    """A question and the passages found for it, best first. How many of them are shown depends on who is asked.
+
+    With a `schema` the answer is to be JSON; `mending` is an earlier one that did not fit.
+    """
 
     question: str
     passages: tuple[RankedPassage, ...]
+    schema: AnswerSchema | None = None
+    mending: Mending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +50,28 @@ class EndpointState:
 
 
 class Turn(Protocol):
-    """A place among those whose answers are being written."""
+    """A place among those whose answers are being written, and one deadline for all that is asked from it."""
+
+    @property
+    def cascades(self) -> bool:
+        """Whether there are a small and a large tier."""
+
+    @property
+    def usage(self) -> Usage:
+        """What all calls took so far, those that broke off included."""
 
     def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
         """`Begun`, then non-empty pieces of text, at least one, then exactly one `Usage`.
 
         Raises `LlmUnavailable` before `Begun`, `LlmInterrupted` after it. Closing the generator early ends the
-        upstream call.
+        upstream call. Called again, it asks whom it asked last, and never again who broke off in the middle.
         """
+
+    def escalate(self) -> None:
+        """From now on only the large tier is asked."""
+
+    async def leave(self) -> None:
+        """Gives the place up: nothing more is asked."""
 
 
 class Llm(Protocol):
@@ -53,8 +81,11 @@ class Llm(Protocol):
     def name(self) -> str:
         """The models' names."""
 
-    def turn(self, caller: Caller) -> AbstractAsyncContextManager[Turn]:
-        """Waits until an answer for this caller may be written, tenants in turn. Raises `Overloaded`."""
+    def turn(self, caller: Caller, start: Tier = "small") -> AbstractAsyncContextManager[Turn]:
+        """Waits until an answer for this caller may be written, tenants in turn. Raises `Overloaded`.
+
+        Where there are tiers this one is asked first, and the other one where it cannot answer.
+        """
 
     async def endpoints(self) -> Mapping[str, EndpointState]:
         """The state of each endpoint, by name. Never raises."""
