@@ -124,7 +124,7 @@ class _Check:
         if not isinstance(schema, dict) or id(schema) in settled:
             return
         if id(schema) in above or len(above) > 10 * DEEPEST:
-            raise _refusal(place, "refers to itself without end")
+            raise _refusal(place, "refers to itself without end, or along too many definitions")
         inner = [one for one in _inner(schema, place) if one[1][len(place)] in _OF_THE_SAME_VALUE]
         if "$ref" in schema:
             inner.append((self._target(schema["$ref"], place), (*place, "$ref")))

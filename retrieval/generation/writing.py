@@ -80,13 +80,22 @@ class _Gate:
 
     def let(self, events: Sequence[TextDelta | CitationFound]) -> list[TextDelta | CitationFound]:
         """What may go out now."""
-        self._held += events
+        for event in events:
+            self._hold(event)
         self.is_open |= any(isinstance(event, CitationFound) and convinces(event.citation) for event in events)
         return self.release() if self.is_open else []
 
     def release(self) -> list[TextDelta | CitationFound]:
+        """What was held back, words side by side as one piece."""
         held, self._held = self._held, []
         return held
+
+    def _hold(self, event: TextDelta | CitationFound) -> None:
+        last = self._held[-1] if self._held else None
+        if isinstance(event, TextDelta) and isinstance(last, TextDelta):
+            self._held[-1] = TextDelta(text=last.text + event.text)
+        else:
+            self._held.append(event)
 
 
 async def _attempt(
