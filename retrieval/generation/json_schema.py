@@ -54,7 +54,7 @@ class Problem:
 
 
 def _problem(error: ValidationError) -> Problem:
-    return Problem(place=shown_place(error.json_path), rule=error.validator or "false", message=error.message)
+    return Problem(place=shown_place(error.json_path), rule=str(error.validator or "false"), message=error.message)
 
 
 def wrapped(schema: Mapping[str, Any]) -> Schema:
