@@ -26,7 +26,9 @@ from retrieval.errors import (
     InvalidManifest,
     InvalidPrincipal,
     InvalidQuestion,
+    InvalidResponseFormat,
     InvalidSettings,
+    InvalidStructuredAnswer,
     InvalidTenant,
     LimitExceeded,
     LlmInterrupted,
@@ -49,6 +51,7 @@ STATUS: Mapping[type[PinciteError], int] = {
     InvalidTenant: 422,
     InvalidQuestion: 422,
     InvalidFilter: 422,
+    InvalidResponseFormat: 422,
     InvalidManifest: 422,
     InvalidDataset: 422,
     InvalidSettings: 500,  # the operator's mistake, not the caller's
@@ -69,6 +72,7 @@ STATUS: Mapping[type[PinciteError], int] = {
     RerankerUnavailable: 503,
     LlmUnavailable: 503,
     LlmInterrupted: 502,
+    InvalidStructuredAnswer: 502,
 }
 _STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in STATUS.items()}
 

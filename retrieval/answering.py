@@ -5,7 +5,8 @@ search → take a turn at the LLM → pack → generate → verify citations, or
 No connection is held while a model runs, and every read is made as the caller.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
@@ -16,18 +17,24 @@ from retrieval.domain import (
     AnswerFailed,
     AnswerFinished,
     Citation,
+    CitationFound,
     Degradation,
     Outcome,
     PassagesFound,
     Question,
+    ResponseFormat,
     Retrieval,
     Usage,
 )
 from retrieval.engine import Engine, Missing
 from retrieval.errors import BudgetExhausted, LlmInterrupted, LlmUnavailable, PinciteError
-from retrieval.generation.citations import CitationStream
+from retrieval.generation.cascade import Route, route
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
-from retrieval.generation.llm import Begun, Draft, Turn
+from retrieval.generation.json_schema import AnswerSchema
+from retrieval.generation.llm import Draft, Turn
+from retrieval.generation.schema_check import checked
+from retrieval.generation.structured import write_json
+from retrieval.generation.writing import Written, write
 from retrieval.reading import standing
 from retrieval.searching import retrieve
 from retrieval.timing import Stopwatch
@@ -38,20 +45,21 @@ _log = structlog.get_logger(__name__)
 async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEvent, None]:
     """The answer as events: what was found, text with verified citations, the end.
 
-    Raises like `retrieve()` before the first event, `Overloaded` where too many answers wait for the LLM, and by
-    policy `BudgetExhausted`; never after it: what breaks then is an `AnswerFailed`.
+    Raises like `retrieve()` before the first event, `InvalidResponseFormat`, `Overloaded` where too many answers wait
+    for the LLM, and by policy `BudgetExhausted`; never after it: what breaks then is an `AnswerFailed`.
     Closing the generator ends the work, the LLM's too.
     """
     watch = Stopwatch()
+    schema = await _checked(question.response_format)
     retrieval = await retrieve(engine, question)
     # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
     async with _turn(engine, question, retrieval) as turn:
         yield PassagesFound(retrieval=retrieval)
         try:
-            async with aclosing(_write(engine, turn, question, retrieval, watch)) as events:
+            async with aclosing(_write(engine, turn, question, schema, retrieval, watch)) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
-                        event = replace(event, cost_usd=turn.cost_usd if turn else None)
+                        event = replace(event, cost_usd=turn[0].cost_usd if turn else None)
                         engine.telemetry.answered(event, retrieval)
                     yield event
         except PinciteError as error:
@@ -61,28 +69,39 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
 
 
 @asynccontextmanager
-async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> AsyncIterator[Turn | None]:
-    """A turn at the LLM; None where there is none, or nothing to ask it.
+async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> AsyncIterator[tuple[Turn, Route] | None]:
+    """A turn at the LLM, at the tier where the question starts; None where there is none, or nothing to ask it.
 
     An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
     """
     if engine.llm is None or retrieval.confidence < engine.settings.llm.ask_from:
         yield None
         return
-    async with engine.llm.turn(question.caller, question.origin) as turn:
+    start = route(question.text, retrieval)
+    async with engine.llm.turn(question.caller, question.origin, start.tier) as turn:
         if engine.settings.spending.when_exhausted == "refuse":
             # Before the first event: where no budget allows an answer, the caller is told so by a clean 429.
             await turn.check_budget(_draft(question, retrieval))
-        yield turn
+        yield turn, start
+
+
+async def _checked(wanted: ResponseFormat | None) -> AnswerSchema | None:
+    # In a thread: a large schema takes tenths of a second.
+    return None if wanted is None else await asyncio.to_thread(checked, wanted)
 
 
 async def _write(
-    engine: Engine, turn: Turn | None, question: Question, retrieval: Retrieval, watch: Stopwatch
+    engine: Engine,
+    turn: tuple[Turn, Route] | None,
+    question: Question,
+    schema: AnswerSchema | None,
+    retrieval: Retrieval,
+    watch: Stopwatch,
 ) -> AsyncGenerator[AnswerEvent, None]:
     """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word."""
     if turn is not None:
         try:
-            async with aclosing(_generate(engine, turn, question, retrieval, watch)) as events:
+            async with aclosing(_generate(engine, *turn, question, schema, retrieval, watch)) as events:
                 async for event in events:
                     yield event
         except LlmInterrupted:
@@ -91,7 +110,17 @@ async def _write(
             retrieval = _without_llm(engine, retrieval, error)
         else:
             return
-    if retrieval.confidence < engine.settings.search.refuse_below:
+    async for event in _quote(engine, question, schema, retrieval, watch):
+        yield event
+
+
+async def _quote(
+    engine: Engine, question: Question, schema: AnswerSchema | None, retrieval: Retrieval, watch: Stopwatch
+) -> AsyncGenerator[AnswerEvent, None]:
+    """What the passages say word for word, where they are sure enough. Quoting fills no schema."""
+    if schema is not None and engine.llm is None:
+        retrieval = _degraded(retrieval, Degradation.LLM_UNAVAILABLE)
+    if schema is not None or retrieval.confidence < engine.settings.search.refuse_below:
         yield _finished(retrieval, watch, "refused", "search")
         return
     async for event in _extract(engine, question, retrieval, watch):
@@ -104,37 +133,37 @@ def _without_llm(engine: Engine, retrieval: Retrieval, error: LlmUnavailable | B
     if exhausted and engine.settings.spending.when_exhausted == "refuse":
         raise error
     _log.warning(error.code, reason=str(error))
-    code = Degradation.BUDGET_EXHAUSTED if exhausted else Degradation.LLM_UNAVAILABLE
+    return _degraded(retrieval, Degradation.BUDGET_EXHAUSTED if exhausted else Degradation.LLM_UNAVAILABLE)
+
+
+def _degraded(retrieval: Retrieval, code: Degradation) -> Retrieval:
     return replace(retrieval, degraded=(*retrieval.degraded, code))
 
 
 async def _generate(
-    engine: Engine, turn: Turn, question: Question, retrieval: Retrieval, watch: Stopwatch
+    engine: Engine,
+    turn: Turn,
+    start: Route,
+    question: Question,
+    schema: AnswerSchema | None,
+    retrieval: Retrieval,
+    watch: Stopwatch,
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """Pack → generate → verify: every marker is checked before it is passed on."""
-    usage: Usage | None = None
+    """Pack → generate → verify: every marker, or every quotation, is checked before it is passed on."""
+    draft = _draft(question, retrieval)
 
-    async def holds(citation: Citation) -> bool:
-        return all(await standing(engine.store, question.caller, [citation]))
+    async def holding(citations: Sequence[Citation]) -> list[bool]:
+        return await standing(engine.store, question.caller, citations)
 
-    async with aclosing(turn.stream(_draft(question, retrieval))) as pieces:
-        begun = await anext(pieces)
-        assert isinstance(begun, Begun)  # it comes first
-        cited = CitationStream(begun.passages, holds, question.text)
-        async for piece in pieces:
-            if isinstance(piece, Usage):
-                usage = piece
-            elif isinstance(piece, str):
-                for event in await cited.feed(piece):
-                    yield event
-    whole = await cited.finish()
-    for event in whole.events:
-        yield event
-    outcome: Outcome = "answered" if whole.citations else "unsupported"
-    finished = _finished(
-        retrieval, watch, outcome, begun.served.model, whole.text, whole.citations, rejected=whole.rejected, usage=usage
-    )
-    yield replace(finished, served=begun.served)
+    if schema is not None:
+        written = await write_json(turn, start, draft, schema, holding, engine.settings.llm.repairs)
+        for citation in written.citations:
+            yield CitationFound(citation=citation)
+        yield _by_llm(retrieval, watch, written, turn.usage)
+        return
+    async with aclosing(write(turn, start, draft, holding)) as events:
+        async for event in events:
+            yield _by_llm(retrieval, watch, event, turn.usage) if isinstance(event, Written) else event
 
 
 def _draft(question: Question, retrieval: Retrieval) -> Draft:
@@ -148,7 +177,7 @@ async def _extract(
     embedder = None if isinstance(engine.embedder, Missing) else engine.embedder
     extracts = await ExtractiveAnswerer(embedder).answer(question.text, retrieval.passages, retrieval.embedding)
     if not extracts.used_meaning and Degradation.EMBEDDER_UNAVAILABLE not in retrieval.degraded:
-        retrieval = replace(retrieval, degraded=(*retrieval.degraded, Degradation.EMBEDDER_UNAVAILABLE))
+        retrieval = _degraded(retrieval, Degradation.EMBEDDER_UNAVAILABLE)
     holding = await standing(engine.store, question.caller, extracts.citations)
     kept = tuple(sentence for sentence, holds in zip(extracts.sentences, holding, strict=True) if holds)
     extracts = ExtractiveAnswer(sentences=kept)
@@ -179,3 +208,17 @@ def _finished(
         degraded=retrieval.degraded,
         timings_ms={**retrieval.timings_ms, **watch.milliseconds()},
     )
+
+
+def _by_llm(retrieval: Retrieval, watch: Stopwatch, written: Written, usage: Usage) -> AnswerFinished:
+    finished = _finished(
+        retrieval,
+        watch,
+        written.outcome,
+        written.served.model,
+        written.text,
+        written.citations,
+        rejected=written.rejected,
+        usage=usage,
+    )
+    return replace(finished, served=written.served, structured=written.structured)

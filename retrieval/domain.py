@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import numpy as np
@@ -34,7 +34,8 @@ class Degradation(StrEnum):
     RERANKER_PARTIAL = "reranker_partial"
     """The reranker's time ran out: passages it did not score keep their fused place."""
     LLM_UNAVAILABLE = "llm_unavailable"
-    """An LLM is configured but did not answer: the answer is quoted from the passages."""
+    """An LLM is configured but did not answer: the answer is quoted from the passages. Also where JSON is asked for,
+    which cannot be quoted, and there is no LLM."""
     BUDGET_EXHAUSTED = "budget_exhausted"
     """A budget has too little left to ask the LLM: the answer is quoted from the passages."""
 
@@ -56,14 +57,27 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseFormat:
+    """JSON that an answer has to be. `strict` is handed on: some servers then keep to the schema word for word."""
+
+    name: str
+    schema: Mapping[str, Any]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A question as asked, by whom, how many passages are wanted, and what they must be like (None: anything)."""
+    """A question as asked, by whom, how many passages are wanted, and what they must be like (None: anything).
+
+    With a `response_format` the answer is JSON, else text.
+    """
 
     text: str
     caller: Caller
     limit: int
     filter: Filter | None = None
     origin: Origin = field(default_factory=Origin, compare=False)
+    response_format: ResponseFormat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,13 +243,48 @@ class Usage:
     estimated: bool
 
 
+Tier = Literal["small", "large"]
+
+
+class TierReason(StrEnum):
+    """Why this tier of models answered. Stable codes, part of the HTTP contract."""
+
+    ROUTED_SIMPLE = "routed_simple"
+    """Nothing about the question asks for a large model."""
+    ROUTED_LONG = "routed_long"
+    ROUTED_SEVERAL_QUESTIONS = "routed_several_questions"
+    ROUTED_COMPARISON = "routed_comparison"
+    """It compares, or asks for everything of a kind."""
+    ROUTED_EXPLANATION = "routed_explanation"
+    """It asks why, or how something works."""
+    ROUTED_LOW_CONFIDENCE = "routed_low_confidence"
+    """The passages fit poorly: what they say has to be read closely."""
+    ESCALATED_NO_CITATION = "escalated_no_citation"
+    """The small model's answer had no citation that holds."""
+    ESCALATED_LOW_SUPPORT = "escalated_low_support"
+    """Its citations hold, but hardly say what the answer says."""
+    ESCALATED_DECLINED = "escalated_declined"
+    """It said that it does not know, although the passages fit well."""
+    ESCALATED_SCHEMA_INVALID = "escalated_schema_invalid"
+    """Its JSON did not fit the schema."""
+    ESCALATED_UNAVAILABLE = "escalated_unavailable"
+    """No small model answered."""
+    LARGE_UNAVAILABLE = "large_unavailable"
+    """It was a question for a large model, and none answered."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """Which endpoint wrote an answer, with which model, and how many calls to any endpoint that took."""
+    """Which endpoint wrote an answer, with which model, and how many calls to any endpoint that took.
+
+    Where there are a small and a large tier: which one it is of, and why that one answered.
+    """
 
     endpoint: str
     model: str
     attempts: int
+    tier: Tier | None = None
+    reason: TierReason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +328,8 @@ class AnswerFinished:
     """None when no LLM wrote it."""
     cost_usd: Decimal | None = None
     """What all calls to LLMs for it cost, failed ones too; None when none was made."""
+    structured: Any = None
+    """The JSON that was asked for; None where none was, or none could be given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from retrieval.domain import Tier
 
 _INLINE = re.compile(r"\s*[\[{]|\s*-\s|.*\n", re.DOTALL)
 """How a list begins that stands in the setting itself; anything else is a path."""
@@ -28,8 +30,8 @@ class Price(BaseModel):
 class EndpointSettings(BaseModel):
     """One OpenAI-compatible endpoint: a server, a key and a model. Its `name` is shown with answers; its key never.
 
-    Lower `priority` is asked first; those of one priority are asked in proportion to their `weight`. What is unset
-    is as in `LlmSettings`.
+    Lower `priority` is asked first; those of one priority are asked in proportion to their `weight`. With a `tier`
+    for each, simple questions go to the small ones. What is unset is as in `LlmSettings`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -46,6 +48,10 @@ class EndpointSettings(BaseModel):
     max_context_tokens: int | None = Field(None, ge=200)
     context_window: int | None = Field(None, ge=512)
     price: Price | None = Field(None, description="Unset: the model's, by the list of prices")
+    tier: Tier | None = None
+    json_schema: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether a JSON schema is sent along; `auto`: asked again without, where that is refused"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -95,6 +101,9 @@ def read_endpoints(given: object) -> tuple[EndpointSettings, ...] | None:
     for name in names:
         if names.count(name) > 1:
             raise PydanticCustomError("same_name", "endpoint '{name}': there are two of that name", {"name": name})
+    without = [endpoint.name for endpoint in endpoints if endpoint.tier is None]
+    if 0 < len(without) < len(endpoints):
+        raise PydanticCustomError("no_tier", "endpoint '{name}': has no tier, others have", {"name": without[0]})
     return endpoints
 
 

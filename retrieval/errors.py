@@ -6,6 +6,7 @@ PinciteError
 │   ├── InvalidTenant
 │   ├── InvalidQuestion
 │   ├── InvalidFilter           names the field that is unknown or holds other things
+│   ├── InvalidResponseFormat   names the place in the JSON schema
 │   ├── InvalidManifest
 │   ├── InvalidDataset
 │   ├── InvalidSettings
@@ -23,6 +24,7 @@ PinciteError
     ├── StoreUnsupported        Postgres: too old, or without a good enough pgvector
     ├── EmbedderUnavailable
     ├── RerankerUnavailable
+    ├── InvalidStructuredAnswer the model's JSON does not fit the schema, mended or not
     ├── ParserUnavailable       the processes that read hostile files cannot be kept alive
     └── LlmUnavailable          before its first token: the answer falls back
         └── LlmInterrupted      after its first token: the stream ends with an error event
@@ -58,6 +60,10 @@ class InvalidQuestion(InputError):
 
 class InvalidFilter(InputError):
     code = "invalid_filter"
+
+
+class InvalidResponseFormat(InputError):
+    code = "invalid_response_format"
 
 
 class InvalidManifest(InputError):
@@ -142,6 +148,10 @@ class EmbedderUnavailable(DependencyError):
 
 class RerankerUnavailable(DependencyError):
     code = "reranker_unavailable"
+
+
+class InvalidStructuredAnswer(DependencyError):
+    code = "invalid_structured_answer"
 
 
 class ParserUnavailable(DependencyError):

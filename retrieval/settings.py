@@ -116,6 +116,7 @@ class LlmSettings(BaseSettings):
     token_timeout: float = Field(15.0, gt=0, description="Seconds between two tokens, the first included")
     deadline: float = Field(60.0, gt=0, description="Seconds for the whole answer")
     retries: int = Field(2, ge=0, description="Retries of 429, 5xx and connection errors, before the first token")
+    repairs: int = Field(1, ge=0, le=5, description="Times a model may mend JSON that does not fit the asked schema")
     concurrency: int = Field(8, ge=1, description="Answers each endpoint writes at once, per process; more wait")
     waiting: int = Field(32, ge=0, description="Answers that may wait for one; beyond them: `overloaded`, HTTP 503")
     patience: float = Field(5.0, gt=0, description="Seconds an answer waits for its turn")

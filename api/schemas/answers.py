@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Rounded, Usd, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
-from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Usage
+from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Tier, TierReason, Usage
 
 
 class CitationOut(Place):
@@ -54,10 +54,18 @@ class ServedOut(Wire):
     endpoint: str
     model: str
     attempts: int = Field(description="Calls to any endpoint that it took")
+    tier: Tier | None = Field(description="The model's tier; null where there are none")
+    reason: TierReason | None = Field(description="Why that tier answered; null where there are none")
 
     @classmethod
     def of(cls, served: Served) -> Self:
-        return cls(endpoint=served.endpoint, model=served.model, attempts=served.attempts)
+        return cls(
+            endpoint=served.endpoint,
+            model=served.model,
+            attempts=served.attempts,
+            tier=served.tier,
+            reason=served.reason,
+        )
 
 
 class PassagesEvent(SearchResponse):
@@ -89,6 +97,7 @@ class FinishedEvent(Wire):
     cost_usd: Usd | None = Field(
         description="What all calls to LLMs for it cost, failed ones too; null where none was made"
     )
+    structured: Any = Field(description="The JSON that `response_format` asked for, validated; null where none was")
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -125,6 +134,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "usage": UsageOut.of(finished.usage) if finished.usage else None,
         "cost_usd": finished.cost_usd,
         "served": ServedOut.of(finished.served) if finished.served else None,
+        "structured": finished.structured,
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),
     }

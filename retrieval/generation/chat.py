@@ -162,6 +162,8 @@ def _request(endpoint: EndpointSettings, prompt: Prompt, max_output_tokens: int)
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if prompt.response_format is not None:
+        request["response_format"] = prompt.response_format
     if endpoint.is_openai:
         return request | {"max_completion_tokens": max_output_tokens}
     return request | {"max_tokens": max_output_tokens, "temperature": 0}

@@ -65,7 +65,7 @@ class CitationStream:
     """
 
     def __init__(self, passages: Sequence[RankedPassage], visible: Visible | None = None, question: str = "") -> None:
-        self._verifier = _Verifier(passages, question)
+        self._verifier = Verifier(passages, question)
         self._visible = visible
         self._code = CodeSplitter()
         self._pending = ""
@@ -155,10 +155,10 @@ def _place(citation: Citation) -> tuple[int, int, int]:
     return citation.number, citation.char_start, citation.char_end
 
 
-class _Verifier:
+class Verifier:
     """Holds claims against passages."""
 
-    def __init__(self, passages: Sequence[RankedPassage], question: str) -> None:
+    def __init__(self, passages: Sequence[RankedPassage], question: str = "") -> None:
         self._passages = {ranked.number: ranked for ranked in passages}
         self._names = {name for one in passages for name in (one.passage.title, *one.passage.heading_path)}
         self._asked = numbers(question)
@@ -181,6 +181,16 @@ class _Verifier:
             return self._supported(named, terms(claim))
         spans = map(self._quotable(named.passage.text).locate, quoted)
         return [cite(named, *span, 1.0) for span in spans if span]
+
+    def quoted(self, number: int, quote: str, claim: Sequence[str]) -> Citation | None:
+        """The citation of this quote, if it stands in that passage word for word and says anything.
+
+        Its support is that of the claim's terms; 1 where there are none, as for a yes or no.
+        """
+        span = self._quotable(self._passages[number].passage.text).locate(quote) if number in self._passages else None
+        if not span or not (said := terms(quote)):
+            return None
+        return cite(self._passages[number], *span, round(support(claim, frozenset(said)), 4) if claim else 1.0)
 
     def numbers_stand(self, claim: str, cited: Sequence[int]) -> bool:
         """Whether the claim's numbers stand in the cited passages, their titles or headings.

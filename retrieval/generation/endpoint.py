@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from retrieval.access import Caller
@@ -13,15 +13,16 @@ from retrieval.endpoints import EndpointSettings, Price
 from retrieval.generation.chat import SERVER, ChatClient, Reply
 from retrieval.generation.llm import Draft, EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
-from retrieval.generation.prompting import Prompt, build_prompt
+from retrieval.generation.prompting import Prompt
 from retrieval.generation.reply import ReplyText
+from retrieval.generation.structured_prompt import prompt_for
 from retrieval.model_calls import CalledModel, ModelCallMeasures, model_call
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.spending.books import Books
 from retrieval.spending.ledger import Order
 from retrieval.spending.prices import usd
 from retrieval.upstream.breaker import Breaker
-from retrieval.upstream.faults import Fault, Passing, TooLong
+from retrieval.upstream.faults import Fault, Passing, Refused, TooLong, Withheld
 
 _TEMPLATE_TOKENS = 64
 """What a chat template puts around two turns; most take ten."""
@@ -110,7 +111,7 @@ class Endpoint:
 
     def order(self, draft: Draft, tally: Tally) -> Order:
         """What asking it for this would take at most."""
-        return self._order(build_prompt(draft.question, self._packed(draft)), tally)
+        return self._order(prompt_for(draft, self._packed(draft)), tally)
 
     async def state(self) -> EndpointState:
         """Asks it for a sign of life. Never raises."""
@@ -129,19 +130,31 @@ class Endpoint:
     async def _begun(self, call: AsyncExitStack, draft: Draft, deadline: float, tally: Tally) -> Beginning:
         shown = self._packed(draft)
         try:
-            return await self._asked(call, draft.question, shown, deadline, tally)
+            return await self._asked(call, draft, shown, deadline, tally)
         except TooLong:
             half = sum(passage_tokens(ranked, self._count) for ranked in shown) // 2
             fewer = pack(shown, half, self._count)
             if len(fewer) == len(shown):
                 raise
-            return await self._asked(call, draft.question, fewer, deadline, tally)
+            return await self._asked(call, draft, fewer, deadline, tally)
 
     async def _asked(
-        self, call: AsyncExitStack, question: str, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
+        self, call: AsyncExitStack, draft: Draft, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
     ) -> Beginning:
-        reply = await call.enter_async_context(self._called(build_prompt(question, shown), deadline, tally))
-        served = Served(endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls)
+        prompt = prompt_for(draft, shown)
+        bare = replace(prompt, response_format=None)
+        asked = bare if self.settings.json_schema == "off" else prompt
+        try:
+            reply = await call.enter_async_context(self._called(asked, deadline, tally))
+        except Withheld:
+            raise
+        except Refused:
+            if prompt == bare or self.settings.json_schema != "auto":
+                raise
+            reply = await call.enter_async_context(self._called(bare, deadline, tally))
+        served = Served(
+            endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls, tier=self.settings.tier
+        )
         return Beginning(reply=reply, passages=shown, served=served)
 
     @asynccontextmanager
@@ -168,6 +181,7 @@ class Endpoint:
             attempt=attempt,
             breaker=self.breaker.state,
             max_tokens=max_tokens,
+            tier=self.settings.tier,
         )
 
     def _order(self, prompt: Prompt, tally: Tally) -> Order:
@@ -186,12 +200,12 @@ class Endpoint:
         limit = self.settings.max_context_tokens or self._limits.max_context_tokens
         window = self.settings.context_window or self._limits.context_window
         if window is not None:
-            limit = min(limit, window - self._limits.max_output_tokens - self._around(draft.question))
+            limit = min(limit, window - self._limits.max_output_tokens - self._around(draft))
         return pack(draft.passages, limit, self._count)
 
-    def _around(self, question: str) -> int:
+    def _around(self, draft: Draft) -> int:
         """Tokens of the prompt without its passages, and what a chat template adds."""
-        prompt = build_prompt(question, ())
+        prompt = prompt_for(draft, ())
         return self._count(prompt.system) + self._count(prompt.user) + _TEMPLATE_TOKENS
 
     def _on_hold(self) -> float:

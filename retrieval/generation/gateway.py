@@ -1,9 +1,9 @@
 """The gateway to language models: several endpoints, one answer.
 
 A round asks the endpoints in order until one has its first words: by priority, among equals by chance and weight,
-past those whose breaker is open. Only when all have failed, and one of them in passing, is there another round: for
-who has a place at one of them, and keeps it while it waits. Once the first words are given there is no going back:
-what fails then is `LlmInterrupted`.
+past those whose breaker is open, and where there are tiers, by tier before all. Only when all have failed, and one of
+them in passing, is there another round: for who has a place at one of them, and keeps it while it waits. Once the first
+words are given there is no going back: what fails then is `LlmInterrupted`.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from decimal import Decimal
 import structlog
 
 from retrieval.access import Caller, TenantId
-from retrieval.domain import Origin, Usage
+from retrieval.domain import Origin, Tier, Usage
 from retrieval.errors import BudgetExhausted, InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
-from retrieval.generation.chat import SERVER
+from retrieval.generation.chat import SERVER, Reply
 from retrieval.generation.endpoint import Beginning, Endpoint, Meter, Tally
 from retrieval.generation.llm import Begun, Draft, EndpointState
 from retrieval.settings import BreakerSettings, LlmSettings
@@ -49,6 +49,7 @@ class LlmGateway:
         prices = prices or load_prices(None)
         self._books = books or Unbooked()
         measures = (telemetry or Telemetry()).model_calls
+        self._cascades = len({server.tier for server in settings.servers}) > 1
         self._endpoints = [
             Endpoint(server, settings, limits, Meter(self._books, prices.of(server), measures))
             for server in settings.servers
@@ -59,20 +60,21 @@ class LlmGateway:
         return ", ".join(dict.fromkeys(endpoint.settings.model for endpoint in self._endpoints))
 
     @asynccontextmanager
-    async def turn(self, caller: Caller, origin: Origin | None = None) -> AsyncIterator["GatewayTurn"]:
+    async def turn(
+        self, caller: Caller, origin: Origin | None = None, start: Tier = "small"
+    ) -> AsyncIterator["GatewayTurn"]:
         """A place at the first endpoint that has one free, else in the shortest line. Raises `Overloaded`.
 
-        Where no endpoint may be asked now there is no line either: the turn's stream says so at once.
+        Where there are tiers, in this one, and in the other when its lines are full. Where no endpoint may be asked now
+        there is no line either: the turn's stream says so at once.
         """
-        order = sorted(self._endpoints, key=_drawn)
+        drawn = sorted(self._endpoints, key=_drawn)
+        order = sorted(drawn, key=lambda endpoint: self._cascades and endpoint.settings.tier != start)
         closed = [endpoint for endpoint in order if endpoint.breaker.admits]
-        asked = [endpoint for endpoint in closed if endpoint.admits] or closed
         async with aclosing(Seat(caller.tenant)) as seat:
-            if asked:
-                await seat.move(first := min(asked, key=lambda endpoint: endpoint.line.pressure))
-                order.sort(key=lambda endpoint: endpoint is not first)
+            await _take_place(seat, [endpoint for endpoint in closed if endpoint.admits] or closed)
             tally = Tally(caller=caller, origin=origin or Origin())
-            yield GatewayTurn(self._settings, order, seat, self._books, tally)
+            yield GatewayTurn(self._settings, order, seat, self._books, tally, cascades=self._cascades)
 
     async def endpoints(self) -> Mapping[str, EndpointState]:
         """The state of each endpoint, by name. Never raises."""
@@ -112,12 +114,39 @@ class Seat:
 class GatewayTurn:
     """One answer: whom to ask for it, in which order, and the place it holds."""
 
-    def __init__(self, settings: LlmSettings, order: list[Endpoint], seat: Seat, books: Books, tally: Tally) -> None:
+    def __init__(
+        self,
+        settings: LlmSettings,
+        order: list[Endpoint],
+        seat: Seat,
+        books: Books,
+        tally: Tally,
+        *,
+        cascades: bool,
+    ) -> None:
         self._settings = settings
         self._order = order
         self._seat = seat
         self._books = books
         self._tally = tally
+        self._cascades = cascades
+        self._deadline = _now() + settings.deadline
+        self._replies = list[Reply]()
+
+    @property
+    def cascades(self) -> bool:
+        """Whether there are a small and a large tier."""
+        return self._cascades
+
+    @property
+    def usage(self) -> Usage:
+        """What all calls took so far that began to answer."""
+        spent = [reply.usage for reply in self._replies]
+        return Usage(
+            prompt_tokens=sum(usage.prompt_tokens for usage in spent),
+            completion_tokens=sum(usage.completion_tokens for usage in spent),
+            estimated=any(usage.estimated for usage in spent),
+        )
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -130,21 +159,32 @@ class GatewayTurn:
             await self._books.check(orders)
 
     async def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
-        """As `retrieval.generation.llm.Turn` promises. To be called once."""
-        deadline = _now() + self._settings.deadline
-        error = LlmUnavailable
+        """As `retrieval.generation.llm.Turn` promises."""
+        deadline, error = self._deadline, LlmUnavailable
+        self._order.sort(key=lambda endpoint: endpoint is not self._seat.endpoint)
         try:
-            async with aclosing(self._seat), AsyncExitStack() as held:
+            async with AsyncExitStack() as held:
                 ask = retrying(self._settings.retries, deadline)
                 begun: Beginning = await ask(self._round, draft, deadline, held)
                 error = LlmInterrupted
+                self._replies.append(begun.reply)
                 yield Begun(served=begun.served, passages=begun.passages)
                 async with aclosing(begun.reply.pieces(deadline)) as pieces:
                     async for piece in pieces:
                         yield piece
                 yield begun.reply.usage
         except Fault as fault:
+            if error is LlmInterrupted:
+                self._order = [endpoint for endpoint in self._order if endpoint is not self._seat.endpoint]
             raise error(str(fault)) from fault
+
+    def escalate(self) -> None:
+        """From now on only the large tier is asked."""
+        self._order = [endpoint for endpoint in self._order if endpoint.settings.tier == "large"]
+
+    async def leave(self) -> None:
+        """Gives the place up."""
+        await self._seat.aclose()
 
     async def _round(self, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
         """Asks each endpoint once, until one begins. Raises `Passing` when another round may help, else what failed.
@@ -168,7 +208,7 @@ class GatewayTurn:
                     lasting.append(Resting(str(fault)) if isinstance(fault, Passing) else fault)
                     self._order.remove(endpoint)
         if not passing:
-            raise lasting[0] if lasting else soonest(refused)
+            raise _hopeless(lasting, refused)
         together = _together(passing)
         if self._seat.endpoint is None or (together.retry_after or 0.0) > self._settings.patience:
             raise Resting(str(together))
@@ -184,6 +224,27 @@ class GatewayTurn:
         except (Overloaded, TimeoutError) as error:
             raise Passing(f"{SERVER} is busy with other answers") from error
         return await held.enter_async_context(endpoint.reply(draft, deadline, self._tally))
+
+
+async def _take_place(seat: Seat, asked: Sequence[Endpoint]) -> None:
+    """Takes the first endpoint's tier, then the next one's. Raises the last one's `Overloaded`."""
+    tiers = list(dict.fromkeys(endpoint.settings.tier for endpoint in asked))
+    for tier in tiers:
+        near = [endpoint for endpoint in asked if endpoint.settings.tier == tier]
+        try:
+            await seat.move(min(near, key=lambda endpoint: endpoint.line.pressure))
+        except Overloaded:
+            if tier == tiers[-1]:
+                raise
+        else:
+            return
+
+
+def _hopeless(lasting: Sequence[Fault], refused: Sequence[BudgetExhausted]) -> Fault | BudgetExhausted:
+    """What a round failed by that need not be repeated."""
+    if lasting:
+        return lasting[0]
+    return soonest(refused) if refused else Resting("no other language model is left to ask")
 
 
 def _together(passing: Sequence[Passing]) -> Passing:

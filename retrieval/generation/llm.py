@@ -7,16 +7,30 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from retrieval.access import Caller
-from retrieval.domain import Origin, RankedPassage, Served, Usage
+from retrieval.domain import Origin, RankedPassage, Served, Tier, Usage
+from retrieval.generation.json_schema import AnswerSchema
 from retrieval.upstream.breaker import BreakerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mending:
+    """What a model wrote before, and what is wrong with it."""
+
+    text: str
+    problems: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A question and the passages found for it, best first. How many of them are shown depends on who is asked."""
+    """A question and the passages found for it, best first. How many of them are shown depends on who is asked.
+
+    With a `schema` the answer is to be JSON; `mending` is an earlier one that did not fit.
+    """
 
     question: str
     passages: tuple[RankedPassage, ...]
+    schema: AnswerSchema | None = None
+    mending: Mending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +51,22 @@ class EndpointState:
 
 
 class Turn(Protocol):
-    """A place among those whose answers are being written."""
+    """A place among those whose answers are being written, and one deadline for all that is asked from it."""
+
+    @property
+    def cascades(self) -> bool:
+        """Whether there are a small and a large tier."""
+
+    @property
+    def usage(self) -> Usage:
+        """What all calls took so far, those that broke off included."""
 
     def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
         """`Begun`, then non-empty pieces of text, at least one, then exactly one `Usage`.
 
         Raises `LlmUnavailable` before `Begun`, `BudgetExhausted` where only money kept it from being asked, and
-        `LlmInterrupted` after it. Closing the generator early ends the upstream call.
+        `LlmInterrupted` after it. Closing the generator early ends the upstream call. Called again, it asks whom it
+        asked last, and never again who broke off in the middle.
         """
 
     async def check_budget(self, draft: Draft) -> None:
@@ -53,6 +76,12 @@ class Turn(Protocol):
     def cost_usd(self) -> Decimal | None:
         """What its calls have cost, those without a price nothing; None while none was made."""
 
+    def escalate(self) -> None:
+        """From now on only the large tier is asked."""
+
+    async def leave(self) -> None:
+        """Gives the place up: nothing more is asked."""
+
 
 class Llm(Protocol):
     """Writes answers piece by piece."""
@@ -61,10 +90,13 @@ class Llm(Protocol):
     def name(self) -> str:
         """The models' names."""
 
-    def turn(self, caller: Caller, origin: Origin | None = None) -> AbstractAsyncContextManager[Turn]:
+    def turn(
+        self, caller: Caller, origin: Origin | None = None, start: Tier = "small"
+    ) -> AbstractAsyncContextManager[Turn]:
         """Waits until an answer for this caller may be written, tenants in turn. Raises `Overloaded`.
 
-        Its calls are booked as the caller's, with where the question came from.
+        Its calls are booked as the caller's, with where the question came from. Where there are tiers, `start` is asked
+        first, and the other one where it cannot answer.
         """
 
     async def endpoints(self) -> Mapping[str, EndpointState]:

@@ -1,18 +1,23 @@
 """What the language model is told. Retrieved text is data: it stands delimited in the user's turn, never as orders."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from retrieval.domain import Passage, RankedPassage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """The two turns a model is given: `system` is ours alone, everything from outside is in `user`."""
+    """The two turns a model is given: `system` is ours alone, everything from outside is in `user`.
+
+    `response_format` is for the server, where the answer has to fit a schema.
+    """
 
     system: str
     user: str
+    response_format: Mapping[str, Any] | None = None
 
 
 SYSTEM = """\
@@ -32,7 +37,7 @@ If they answer a part of it, answer that part and say what is missing.
 # The words our own delimiters use, and the control tokens of common chat templates: servers that build the
 # template as text (llama.cpp, vLLM) would read them as the end of the turn. Possessive: no run of blanks is read twice.
 _LOOKALIKE = re.compile(
-    r"[<＜﹤](?=\s*+[/|｜]?+\s*+(?:passages?|question|system|user|assistant|s|start_of_turn|end_of_turn|SYS|\|)\b"
+    r"[<＜﹤](?=\s*+[/|｜]?+\s*+(?:passages?|question|schema|earlier|system|user|assistant|s|start_of_turn|end_of_turn|SYS|\|)\b"
     r"|\s*+[|｜]|<SYS|<\s*+/\s*+SYS)",
     re.IGNORECASE,
 )
@@ -41,12 +46,14 @@ _INSTRUCTION = re.compile(r"\[(?=\s*+/?+\s*+(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOL
 
 def build_prompt(question: str, passages: Sequence[RankedPassage]) -> Prompt:
     """The prompt for a question over these passages. No text from outside can close a delimiter or open a turn."""
+    order = "Answer the question from the passages above, with [n] after each claim."
+    return Prompt(system=SYSTEM, user=f"{material(question, passages)}\n\n{order}")
+
+
+def material(question: str, passages: Sequence[RankedPassage]) -> str:
+    """The passages and the question, delimited."""
     shown = "\n\n".join(map(render_passage, passages)) or "(no passages)"
-    return Prompt(
-        system=SYSTEM,
-        user=f"{shown}\n\n<question>\n{neutral(question.strip())}\n</question>\n\n"
-        "Answer the question from the passages above, with [n] after each claim.",
-    )
+    return f"{shown}\n\n<question>\n{neutral(question.strip())}\n</question>"
 
 
 def render_passage(ranked: RankedPassage) -> str:

@@ -6,7 +6,7 @@ from openai.types.chat import ChatCompletionChunk
 from retrieval.domain import Usage
 from retrieval.generation.packing import count_tokens
 from retrieval.generation.prompting import Prompt
-from retrieval.upstream.faults import Broken, Refused
+from retrieval.upstream.faults import Broken, Withheld
 
 _MOST_CHARACTERS_PER_TOKEN = 8
 """Twice what prose takes. Servers exist that ignore the token limit they are sent."""
@@ -68,7 +68,7 @@ class ReplyText:
         piece = whole[: self._max_characters - len(self.text)]
         self.text += piece
         if choice.finish_reason == "content_filter":
-            raise Refused("the language model's provider withheld the answer")
+            raise Withheld("the language model's provider withheld the answer")
         self.finished = bool(choice.finish_reason)
         if self.finished and not self.text:
             raise Broken("the language model gave an empty answer")

@@ -8,6 +8,7 @@ Fault
 ├── Undecided   no            yes              decides nothing 403: our key, or a question it will not have; no time
 ├── TooLong     shortened     yes              is content      more than the model can read
 ├── Refused     no            no               is content      400, 413, 422: it is the request
+│   └── Withheld                                               the provider keeps the answer to itself
 └── Resting     no            yes              is open         nobody was asked
 
 These never leave `retrieval`: whoever calls turns them into an error of `retrieval/errors.py`.
@@ -52,6 +53,10 @@ class TooLong(Fault):
 
 
 class Refused(Fault):
+    pass
+
+
+class Withheld(Refused):
     pass
 
 

@@ -3,19 +3,35 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
 
 from retrieval.access import caller, tenant_id
-from retrieval.domain import Candidate, ChunkKey, CitationFound, Passage, RankedPassage, TextDelta, Usage
+from retrieval.domain import (
+    Candidate,
+    ChunkKey,
+    Citation,
+    CitationFound,
+    Passage,
+    RankedPassage,
+    ResponseFormat,
+    TextDelta,
+    TierReason,
+    Usage,
+)
 from retrieval.endpoints import EndpointSettings
-from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
+from retrieval.errors import InvalidStructuredAnswer, LlmInterrupted, LlmUnavailable, Overloaded
+from retrieval.generation.cascade import Route
 from retrieval.generation.citations import CitationStream
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Begun, Draft
+from retrieval.generation.schema_check import checked
+from retrieval.generation.structured import write_json
+from retrieval.generation.writing import Written
 from retrieval.settings import LlmSettings
 from tests.llm_servers.real import MODEL, Unobtainable, real_llm
 
@@ -143,3 +159,49 @@ async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmS
     assert Counter(map(type, outcomes)) == {Usage: 6, Overloaded: 6}
     assert isinstance(await usage(), Usage)
     await llm.close()
+
+
+LEAVE = {
+    "$defs": {"unit": {"enum": ["days", "weeks"]}},
+    "type": "object",
+    "properties": {"number": {"type": "integer"}, "unit": {"$ref": "#/$defs/unit"}},
+    "required": ["number", "unit"],
+    "additionalProperties": False,
+}
+
+
+async def _json_of(settings: LlmSettings, schema: dict[str, Any], mode: Literal["on", "off"]) -> Written:
+    async def hold(citations: Sequence[Citation]) -> list[bool]:
+        return [True] * len(citations)
+
+    end = EndpointSettings(name="real", model=MODEL, base_url=settings.base_url, json_schema=mode)
+    llm = LlmGateway(LlmSettings(endpoints=(end,), max_output_tokens=300, token_timeout=60, deadline=120, retries=0))
+    draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
+    start = Route(tier="small", reason=TierReason.ROUTED_SIMPLE, confidence=0.9)
+    wanted = checked(ResponseFormat(name="leave", schema=schema, strict=True))
+    try:
+        async with llm.turn(ASKER) as turn:
+            return await write_json(turn, start, draft, wanted, hold, 1)
+    finally:
+        await llm.close()
+
+
+async def test_a_real_server_keeps_to_a_schema(settings: LlmSettings) -> None:
+    """With its json_schema mode even a tiny model's answer fits, references and all, or is cut off by its limit."""
+    try:
+        written = await _json_of(settings, LEAVE, "on")
+    except InvalidStructuredAnswer as error:
+        assert "no JSON" in str(error)  # noqa: PT017 - it never gave one that does not fit
+        return
+    assert written.outcome in {"answered", "unsupported", "refused"}
+    if written.outcome != "refused":
+        assert written.structured.keys() == {"number", "unit"}
+    for citation in written.citations:
+        assert TEXT[citation.char_start - 100 : citation.char_end - 100] == citation.quote
+
+
+async def test_a_real_server_without_its_mode_is_not_believed(settings: LlmSettings) -> None:
+    """A tiny model that is only told of the schema gives JSON that fits, or the answer is a clear error."""
+    with suppress(InvalidStructuredAnswer):
+        written = await _json_of(settings, LEAVE, "off")
+        assert written.outcome in {"answered", "unsupported", "refused"}
