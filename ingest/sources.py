@@ -236,8 +236,9 @@ def _walk(root: Path, prefix: str | None) -> Iterator[_Found]:
 
 def _filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
     try:
-        included = GitIgnoreSpec.from_lines(include or ["*"])
-        excluded = GitIgnoreSpec.from_lines(exclude)
+        # Not re2, which it would take where that is installed: a file's name need not be text.
+        included = GitIgnoreSpec.from_lines(include or ["*"], backend="simple")
+        excluded = GitIgnoreSpec.from_lines(exclude, backend="simple")
     except ValueError as error:
         raise InputError(f"not a glob: {error}") from error
     return lambda relative: included.match_file(relative) and not excluded.match_file(relative)

@@ -45,7 +45,7 @@ async def _written(
     llm: LlmGateway, *, repairs: int = 1, schema: dict[str, Any] = SCHEMA, strict: bool = False
 ) -> Written:
     wanted = checked(ResponseFormat(name="leave", schema=schema, strict=strict))
-    async with llm.turn(ASKER, START.tier) as turn:
+    async with llm.turn(ASKER, start=START.tier) as turn:
         return await write_json(turn, START, DRAFT, wanted, _hold, repairs)
 
 
