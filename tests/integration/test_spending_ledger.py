@@ -288,6 +288,21 @@ async def test_a_new_budget_counts_what_its_window_already_holds(store: Store, a
     assert windows_that_differ(accounts) == []
 
 
+async def test_a_window_that_begins_while_calls_are_settled_counts_each_once(accounts: str) -> None:
+    """Whichever comes first, its beginning or a settlement: the window holds what the rows say."""
+    async with AsyncExitStack() as stack:
+        ledgers = [Ledger(await stack.enter_async_context(opened(accounts)), 60) for _ in range(3)]
+        store = await stack.enter_async_context(opened(accounts))
+        for round_ in range(3):
+            under_way = [await ledgers[0].reserve(ORDER) for _ in range(12)]
+            await set_budget(store, "acme", budget(10**9, f"user:{'abc'[round_]}"))
+            asker = caller("acme", (f"user:{'abc'[round_]}", "user:ada", "group:eng"))
+            await set_budget(store, "acme", budget(10**9, ("user:ada", "group:eng", "everyone")[round_], period="hour"))
+            settling = (ledgers[at % 2].settle(each, USED, "settled") for at, each in enumerate(under_way))
+            await asyncio.gather(*settling, ledgers[2].reserve(replace(ORDER, caller=asker)))
+            assert windows_that_differ(accounts) == []
+
+
 async def test_nothing_is_settled_twice(store: Store, accounts: str) -> None:
     """The second settlement of a call changes nothing, at the same time or later."""
     await set_budget(store, "acme", budget(10_000))
