@@ -11,6 +11,8 @@ from evals.demo import demo_command
 from ingest.cli import ingest_command
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
+from retrieval.logs import configure
+from retrieval.settings import TelemetrySettings, read_group
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,8 +34,8 @@ app.add_typer(database, name="db")
 
 def main() -> None:
     """Runs a command; an error made on purpose is one line on stderr and exit code 2. Logs go to stderr as well."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
+        configure(read_group(TelemetrySettings))
         app()
     except PinciteError as error:
         print(f"pincite: {error.code}: {error}", file=sys.stderr)  # noqa: T201 - a command's voice

@@ -13,6 +13,7 @@ from api.metering import Metering
 from api.openapi import describer
 from api.probe import ReadinessProbe
 from api.routes import answers, documents, health, metrics, page, search, usage
+from api.watching import Watching
 from retrieval.engine import Engine, open_engine
 from retrieval.settings import Settings
 from retrieval.telemetry import Telemetry
@@ -33,6 +34,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's viewers load their code from elsewhere; ours is a closed house
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"auto_configure": False, "logs": False},  # what is exported is for `retrieval/exporting.py` to say
     )
     app.state.settings = settings
     app.state.engine = engine
@@ -46,6 +48,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
         app.include_router(metrics.router)
     app.mount("/static", page.files)
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
+    app.add_middleware(Watching, access_log=settings.telemetry.access_log)
     app.add_middleware(Envelope)
     app.add_middleware(Metering, telemetry=telemetry)  # added last: outermost
     app.openapi = describer(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it

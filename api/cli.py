@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from retrieval.engine import open_engine
 from retrieval.errors import InvalidSettings
+from retrieval.exporting import exporting
 from retrieval.settings import Settings
 
 _STREAMS_MAY_FINISH = 2.0  # seconds after the signal in which open streams may end by themselves
@@ -50,6 +51,12 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     if starting is not None:
         loop.add_signal_handler(signal.SIGTERM, starting.cancel)
+    with exporting(settings.telemetry):
+        await _serve_until_stopped(settings, listener)
+
+
+async def _serve_until_stopped(settings: Settings, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
     async with open_engine(settings) as engine:
         server = _Server(create_app(settings, engine))
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -63,7 +70,12 @@ class _Server(uvicorn.Server):
     def __init__(self, asgi: FastAPI) -> None:
         super().__init__(
             uvicorn.Config(
-                asgi, log_level="warning", server_header=False, timeout_graceful_shutdown=_ALL_MUST_END, lifespan="off"
+                asgi,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=_ALL_MUST_END,
+                lifespan="off",
             )
         )
         self._stopping: asyncio.Event = asgi.state.stopping

@@ -3,6 +3,7 @@
 import re
 import secrets
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +38,7 @@ class Envelope:
         request_id = _request_id(Headers(scope=scope).get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         started = False
+        structlog.contextvars.bind_contextvars(request_id=request_id)
 
         async def enveloped(message: Message) -> None:
             nonlocal started

@@ -17,12 +17,13 @@ class Metering:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.telemetry.responded(_route(scope), message["status"])
+                self.telemetry.responded(route_of(scope), message["status"])
             await send(message)
 
         await self.app(scope, receive, counted if scope["type"] == "http" else send)
 
 
-def _route(scope: Scope) -> str:
-    # The router writes into this very scope; a request refused before it has no route.
+def route_of(scope: Scope) -> str:
+    """The route's template; `none` where a request was refused before it had one."""
+    # The router writes into this very scope.
     return getattr(scope.get("route"), "path", _NO_ROUTE)

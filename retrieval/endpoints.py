@@ -67,6 +67,13 @@ class EndpointSettings(BaseModel):
         return self
 
     @property
+    def provider(self) -> str:
+        """Whose server it is, in the words of OpenTelemetry's conventions."""
+        if self.azure_api_version:
+            return "azure.ai.openai"
+        return "openai" if self.is_openai else "openai_compatible"
+
+    @property
     def is_openai(self) -> bool:
         """OpenAI itself or Azure: their reasoning models take no `max_tokens` and no temperature."""
         openai = self.base_url is None or self.base_url.startswith("https://api.openai.com/")

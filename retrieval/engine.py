@@ -117,8 +117,8 @@ async def open_engine(
         used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
         load = partial(_reranker, used_embedder)
         used_reranker = await _opened(stack, load, settings) if reranker is None else reranker
-        llm = await _opened(stack, partial(_llm, store), settings)
         telemetry = telemetry or Telemetry()
+        llm = await _opened(stack, partial(_llm, store, telemetry), settings)
         engine = Engine(
             settings=settings,
             store=store,
@@ -161,14 +161,14 @@ def _embedder(settings: Settings) -> Embedder | Missing:
         return Missing(reason=str(error))
 
 
-def _llm(store: Store, settings: Settings) -> Llm | None:
+def _llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | None:
     if not settings.llm.servers:
         return None
     prices = load_prices(settings.spending.prices)
     if unpriced := [server.name for server in settings.llm.servers if prices.of(server) is None]:
         _log.warning("llm_unpriced", endpoints=unpriced, reason="no price is known: a budget in USD does not hold them")
     books = LedgerBooks(Ledger(store, settings.llm.deadline + _SETTLED_WITHIN))
-    return LlmGateway(settings.llm, settings.breaker, books, prices)
+    return LlmGateway(settings.llm, settings.breaker, books, prices, telemetry)
 
 
 def _reranker(embedder: Embedder | Missing, settings: Settings) -> Reranker | Missing | None:

@@ -206,7 +206,24 @@ class IngestSettings(BaseSettings):
     overlap_tokens: int = Field(32, ge=0, description="Tokens of whole sentences repeated from the chunk before")
 
 
-def _read(group: type[Group]) -> Group:
+class TelemetrySettings(BaseSettings):
+    """What an operator sees of the service, besides `/metrics`."""
+
+    model_config = _group("PINCITE_TELEMETRY_")
+
+    otlp_endpoint: str | None = Field(
+        None, description="OpenTelemetry collector (OTLP over HTTP) such as http://localhost:4318; unset: no traces"
+    )
+    service_name: str = Field("pincite", description="The service's name in traces")
+    log_format: Literal["text", "json"] = Field("text", description="Lines on stderr for people, or JSON for programs")
+    access_log: bool = Field(True, description="Log each response: route, status, milliseconds, request id")
+    content: Literal["off", "redacted"] = Field(
+        "off", description="Whether prompts and answers are put into traces, secrets and personal data taken out"
+    )
+
+
+def read_group(group: type[Group]) -> Group:
+    """One group, read from the environment. Raises `InvalidSettings`, naming the setting."""
     try:
         return group()
     except ValidationError as error:
@@ -223,12 +240,13 @@ def _explain(error: ValidationError) -> str:
 class Settings:
     """All groups; those not given are read from the environment. Raises `InvalidSettings`, naming the setting."""
 
-    database: DatabaseSettings = field(default_factory=partial(_read, DatabaseSettings))
-    embedder: EmbedderSettings = field(default_factory=partial(_read, EmbedderSettings))
-    reranker: RerankerSettings = field(default_factory=partial(_read, RerankerSettings))
-    llm: LlmSettings = field(default_factory=partial(_read, LlmSettings))
-    breaker: BreakerSettings = field(default_factory=partial(_read, BreakerSettings))
-    spending: SpendingSettings = field(default_factory=partial(_read, SpendingSettings))
-    search: SearchSettings = field(default_factory=partial(_read, SearchSettings))
-    api: ApiSettings = field(default_factory=partial(_read, ApiSettings))
-    ingest: IngestSettings = field(default_factory=partial(_read, IngestSettings))
+    database: DatabaseSettings = field(default_factory=partial(read_group, DatabaseSettings))
+    embedder: EmbedderSettings = field(default_factory=partial(read_group, EmbedderSettings))
+    reranker: RerankerSettings = field(default_factory=partial(read_group, RerankerSettings))
+    llm: LlmSettings = field(default_factory=partial(read_group, LlmSettings))
+    breaker: BreakerSettings = field(default_factory=partial(read_group, BreakerSettings))
+    spending: SpendingSettings = field(default_factory=partial(read_group, SpendingSettings))
+    search: SearchSettings = field(default_factory=partial(read_group, SearchSettings))
+    api: ApiSettings = field(default_factory=partial(read_group, ApiSettings))
+    ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))
+    telemetry: TelemetrySettings = field(default_factory=partial(read_group, TelemetrySettings))

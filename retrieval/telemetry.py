@@ -10,6 +10,8 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
 from retrieval.domain import AnswerFinished, Degradation, DensePath, Outcome, Retrieval
+from retrieval.model_calls import ModelCallMeasures
+from retrieval.tracing import annotate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (10, 100, 1_000, 5_000, 20_000, 100_000, 1_000_000)
@@ -24,6 +26,7 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.model_calls = ModelCallMeasures(self.registry)
         self._stages = self._histogram("search_stage_seconds", "A search's stages, and its total", "stage", _SECONDS)
         self._plans = self._counter("search_plans", "Paths of searches by meaning", "path", (*DensePath, _NO_PATH))
         self._visible = self._histogram("search_visible_chunks", "Chunks the asker sees, as planned", None, _ROWS)
@@ -46,6 +49,13 @@ class Telemetry:
         self._examined.labels("lexical").observe(_rough(postings))
         self._degraded(retrieval.degraded)
         plan = retrieval.plan
+        annotate(
+            {
+                "pincite.passages": len(retrieval.passages),
+                "pincite.degraded": list(retrieval.degraded),
+                "pincite.plan": plan.path if plan else _NO_PATH,
+            }
+        )
         self._plans.labels(plan.path if plan else _NO_PATH).inc()
         if plan is not None:
             self._visible.observe(_rough(plan.visible_chunks))
@@ -54,6 +64,7 @@ class Telemetry:
 
     def answered(self, finished: AnswerFinished, retrieval: Retrieval) -> None:
         """An answer came to a good end; what its retrieval degraded by is counted already."""
+        annotate({"pincite.outcome": finished.outcome, "pincite.answered_by": finished.answered_by})
         self._answers.labels(finished.outcome).inc()
         self._degraded(set(finished.degraded) - set(retrieval.degraded))
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
+from retrieval.tracing import span
+
 Result = TypeVar("Result")
 
 
@@ -15,10 +17,11 @@ class Stopwatch:
         self._stages: dict[str, float] = {}
 
     async def timed(self, stage: str, work: Awaitable[Result]) -> Result:
-        """The work's result; its duration is added to the stage's."""
+        """The work's result; its duration is added to the stage's, and it is a span of its own."""
         begun = time.perf_counter()
         try:
-            return await work
+            with span(stage):
+                return await work
         finally:
             self._stages[stage] = self._stages.get(stage, 0.0) + (time.perf_counter() - begun) * 1000
 

@@ -13,6 +13,7 @@ class TenantStatement:
     """Reads or writes tenant data: runs only inside a session that belongs to a caller or tenant."""
 
     query: sql.SQL | sql.Composed
+    name: str = "unnamed"
 
     def sized(self, dimensions: int) -> "TenantStatement":
         """The statement for vectors of this length: a type's length cannot be a parameter."""
@@ -21,7 +22,7 @@ class TenantStatement:
     def composed(self, **parts: sql.Composable) -> "TenantStatement":
         """The statement with names and literals where a parameter cannot stand, each properly quoted."""
         assert isinstance(self.query, sql.SQL)
-        return TenantStatement(self.query.format(**parts))
+        return TenantStatement(self.query.format(**parts), self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,19 @@ class ReferenceStatement:
     """Reads or writes a table that belongs to no tenant: keys, tenants, the index profile."""
 
     query: sql.SQL
+    name: str
 
 
 @cache
 def tenant_statement(package: str, name: str) -> TenantStatement:
     """The tenant statement in `package/sql/name.sql`."""
-    return TenantStatement(_read(package, name))
+    return TenantStatement(_read(package, name), name)
 
 
 @cache
 def reference_statement(package: str, name: str) -> ReferenceStatement:
     """The reference statement in `package/sql/name.sql`."""
-    return ReferenceStatement(_read(package, name))
+    return ReferenceStatement(_read(package, name), name)
 
 
 def _read(package: str, name: str) -> sql.SQL:

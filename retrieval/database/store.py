@@ -3,10 +3,11 @@
 import asyncio
 import selectors
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import psycopg
+from opentelemetry.trace import Span, SpanKind
 from pgvector.psycopg import register_vector_async
 from psycopg import sql
 from psycopg.rows import class_row
@@ -18,6 +19,7 @@ from retrieval.database.errors import store_errors
 from retrieval.database.plans import QueryPlan, explained
 from retrieval.database.statements import ReferenceStatement, TenantStatement
 from retrieval.settings import DatabaseSettings
+from retrieval.tracing import span
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
 Row = TypeVar("Row")
@@ -36,13 +38,15 @@ class CallerSession:
     async def rows(self, row: type[Row], statement: TenantStatement, **parameters: object) -> list[Row]:
         """All rows, each as a `row` record whose fields are the columns. Raises `StoreUnavailable`."""
         bound = self._identity | parameters
-        with store_errors():
+        with store_errors(), _traced(statement) as traced:
             if self._plans is not None:
-                found = await (await self._connection.execute(explained(statement), bound)).fetchall()
-                self._plans += [QueryPlan(plan["Plan"]) for (plans,) in found for plan in cast("Any", plans)]
+                explanation = await (await self._connection.execute(explained(statement), bound)).fetchall()
+                self._plans += [QueryPlan(plan["Plan"]) for (plans,) in explanation for plan in cast("Any", plans)]
             async with self._connection.cursor(row_factory=class_row(row)) as cursor:
                 await cursor.execute(statement.query, bound)
-                return await cursor.fetchall()
+                found = await cursor.fetchall()
+                traced.set_attribute("db.response.returned_rows", len(found))
+                return found
 
     async def change(self, statement: TenantStatement, **parameters: object) -> int:
         """How many rows the statement wrote or took away. Raises `StoreUnavailable`."""
@@ -86,7 +90,7 @@ class Store:
     async def reference_rows(self, row: type[Row], statement: ReferenceStatement, **parameters: object) -> list[Row]:
         """Rows of a table that belongs to no tenant. Raises `StoreUnavailable`."""
         async with self._transaction([self._clock()]) as connection:
-            with store_errors():
+            with store_errors(), _traced(statement):
                 async with connection.cursor(row_factory=class_row(row)) as cursor:
                     await cursor.execute(statement.query, parameters)
                     return await cursor.fetchall() if cursor.description else []
@@ -138,6 +142,12 @@ async def open_store(dsn: str, settings: DatabaseSettings, *, idle: int = 1) -> 
         yield Store(pool, settings)
     finally:
         await pool.close()
+
+
+def _traced(statement: TenantStatement | ReferenceStatement) -> AbstractContextManager[Span]:
+    # By name: every statement stands in a file of that name, and parameters are nobody's business.
+    attributes = {"db.system.name": "postgresql", "db.query.summary": statement.name}
+    return span(statement.name, attributes, SpanKind.CLIENT)
 
 
 async def _configure(connection: Connection) -> None:

@@ -15,9 +15,11 @@ from retrieval.generation.llm import Draft, EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
 from retrieval.generation.prompting import Prompt, build_prompt
 from retrieval.generation.reply import ReplyText
+from retrieval.model_calls import CalledModel, ModelCallMeasures, model_call
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.spending.books import Books
 from retrieval.spending.ledger import Order
+from retrieval.spending.prices import usd
 from retrieval.upstream.breaker import Breaker
 from retrieval.upstream.faults import Fault, Passing, TooLong
 
@@ -48,6 +50,15 @@ class Beginning:
     served: Served
 
 
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What an endpoint's calls are booked in, priced by (None: unknown) and measured with."""
+
+    books: Books
+    price: Price | None
+    measures: ModelCallMeasures
+
+
 class Endpoint:
     """Asked through its breaker, and by no more at once than it is set to take: take a turn in `line` first."""
 
@@ -56,14 +67,12 @@ class Endpoint:
         endpoint: EndpointSettings,
         settings: LlmSettings,
         breaker: BreakerSettings,
-        books: Books,
-        price: Price | None,
+        meter: Meter,
     ) -> None:
         self.settings = endpoint
         self.breaker = Breaker(endpoint.name, breaker)
         self.line = Admission(endpoint.concurrency or settings.concurrency, settings.waiting, settings.patience)
-        self._books = books
-        self._price = price
+        self._meter = meter
         self._limits = settings
         self._longest_hold = breaker.rest
         self._held_until = 0.0
@@ -131,22 +140,35 @@ class Endpoint:
     async def _asked(
         self, call: AsyncExitStack, question: str, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
     ) -> Beginning:
-        reply = await call.enter_async_context(self._booked(build_prompt(question, shown), deadline, tally))
+        reply = await call.enter_async_context(self._called(build_prompt(question, shown), deadline, tally))
         served = Served(endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls)
         return Beginning(reply=reply, passages=shown, served=served)
 
     @asynccontextmanager
-    async def _booked(self, prompt: Prompt, deadline: float, tally: Tally) -> AsyncIterator[Reply]:
+    async def _called(self, prompt: Prompt, deadline: float, tally: Tally) -> AsyncIterator[Reply]:
         """A call whose most is reserved before it is made, and which is settled when it has ended, however it did."""
-        async with self._books.call(self._order(prompt, tally)) as booking:
+        async with self._meter.books.call(self._order(prompt, tally)) as booking:
             tally.calls += 1
             text = ReplyText(prompt, booking.output_tokens)
-            try:
-                async with self._client.reply(text, deadline) as reply:
-                    yield reply
-            finally:
-                booking.usage = text.taken or booking.usage
-                tally.nano_usd += booking.nano_usd
+            with model_call(self._described(tally.calls, booking.output_tokens), self._meter.measures) as call:
+                try:
+                    async with self._client.reply(text, deadline) as reply:
+                        call.began()
+                        yield reply
+                finally:
+                    booking.usage = text.taken or booking.usage
+                    tally.nano_usd += booking.nano_usd
+                    call.took(booking.usage, usd(booking.nano_usd))
+
+    def _described(self, attempt: int, max_tokens: int) -> CalledModel:
+        return CalledModel(
+            endpoint=self.settings.name,
+            provider=self.settings.provider,
+            model=self.settings.model,
+            attempt=attempt,
+            breaker=self.breaker.state,
+            max_tokens=max_tokens,
+        )
 
     def _order(self, prompt: Prompt, tally: Tally) -> Order:
         tokens = self._count(prompt.system) + self._count(prompt.user)
@@ -155,7 +177,7 @@ class Endpoint:
             origin=tally.origin,
             endpoint=self.settings.name,
             model=self.settings.model,
-            price=self._price,
+            price=self._meter.price,
             prompt_tokens=ceil(tokens * _OTHER_TOKENIZER) + _TEMPLATE_TOKENS,
             output_tokens=self._limits.max_output_tokens,
         )

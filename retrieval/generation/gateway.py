@@ -18,12 +18,13 @@ from retrieval.access import Caller, TenantId
 from retrieval.domain import Origin, Usage
 from retrieval.errors import BudgetExhausted, InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.chat import SERVER
-from retrieval.generation.endpoint import Beginning, Endpoint, Tally
+from retrieval.generation.endpoint import Beginning, Endpoint, Meter, Tally
 from retrieval.generation.llm import Begun, Draft, EndpointState
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.spending.books import Books, Unbooked
 from retrieval.spending.ledger import soonest
 from retrieval.spending.prices import Prices, load_prices, usd
+from retrieval.telemetry import Telemetry
 from retrieval.upstream.faults import Fault, Passing, Refused, Resting
 from retrieval.upstream.retrying import retrying
 
@@ -39,6 +40,7 @@ class LlmGateway:
         breaker: BreakerSettings | None = None,
         books: Books | None = None,
         prices: Prices | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         if not settings.servers:
             raise InvalidSettings("setting LlmSettings.model: needed to ask a language model")
@@ -46,8 +48,10 @@ class LlmGateway:
         limits = breaker or BreakerSettings()
         prices = prices or load_prices(None)
         self._books = books or Unbooked()
+        measures = (telemetry or Telemetry()).model_calls
         self._endpoints = [
-            Endpoint(server, settings, limits, self._books, prices.of(server)) for server in settings.servers
+            Endpoint(server, settings, limits, Meter(self._books, prices.of(server), measures))
+            for server in settings.servers
         ]
 
     @property

@@ -176,6 +176,7 @@ class Batcher(Generic[Item, Result]):
             return
         pace = (time.monotonic() - began) / _weight(batch)
         self._pace = (self._pace + pace) / 2 if self._pace else pace
+        self._free_at = 0.0  # before anyone hears of it: who asks next finds nothing ahead
         for each, result in found:
             if each.keep is not None:
                 each.keep(each.item, result)
