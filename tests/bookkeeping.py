@@ -16,14 +16,8 @@ from retrieval.spending.ledger import Ledger, Order
 from tests.conftest import on_database
 
 ADA = caller("acme", ("user:ada", "group:eng"))
-
-
 BEN = caller("acme", ("user:ben", "group:eng"))
-
-
 PRICE = Price(input=Decimal("0.15"), output=Decimal("0.60"))
-
-
 ORDER = Order(
     caller=ADA,
     origin=Origin(request_id="r1", key_id="k1"),
@@ -33,8 +27,6 @@ ORDER = Order(
     prompt_tokens=1000,
     output_tokens=600,
 )
-
-
 USED = Usage(prompt_tokens=700, completion_tokens=50, estimated=False)
 
 

@@ -18,18 +18,7 @@ from retrieval.errors import BudgetExhausted
 from retrieval.spending.books import NOTHING
 from retrieval.spending.budgets import remove_budget, set_budget
 from retrieval.spending.ledger import Ledger
-from tests.bookkeeping import (
-    ADA,
-    BEN,
-    ORDER,
-    USED,
-    budget,
-    opened,
-    overshot,
-    states,
-    totals,
-    windows_that_differ,
-)
+from tests.bookkeeping import ADA, BEN, ORDER, USED, budget, opened, overshot, states, totals, windows_that_differ
 
 
 @dataclass
@@ -128,11 +117,7 @@ _STEPS = st.lists(
     ),
     max_size=12,
 )
-
-
 _WHO = (ADA, BEN, caller("acme", ("user:cleo",)))
-
-
 _BUDGETS = ("everyone", "user:*", "group:eng")
 
 
