@@ -13,7 +13,7 @@ from pincite import app
 from retrieval.access import caller
 from retrieval.errors import InputError, NotFound, PinciteError
 from retrieval.spending.ledger import Ledger
-from tests.integration.test_spending_ledger import ORDER, USED, opened
+from tests.bookkeeping import ORDER, USED, opened
 
 
 @pytest.fixture
