@@ -17,6 +17,8 @@ from jsonschema.protocols import Validator
 MOST_STEPS = 10_000
 """Keywords looked at in one validation, about 0.1 s. An answer of 600 tokens takes a few hundred."""
 _MOST_PROBLEMS = 5
+_MOST_CITATIONS = 8
+"""Asked for: a small model that repeats itself would fill its whole answer with them, and never come to the rest."""
 
 ONE = ("additionalProperties", "items", "contains", "not", "if", "then", "else", "propertyNames")
 LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -71,7 +73,7 @@ def wrapped(schema: Mapping[str, Any]) -> Schema:
     return {
         "type": "object",
         "properties": {
-            "citations": {"type": "array", "items": _CITATION},
+            "citations": {"type": "array", "items": _CITATION, "maxItems": _MOST_CITATIONS},
             "unanswerable": {"type": "boolean"},
             "answer": {"anyOf": [{"$ref": f"#/$defs/{root}"}, {"type": "null"}]},
         },

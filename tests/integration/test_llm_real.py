@@ -175,23 +175,23 @@ async def _json_of(settings: LlmSettings, schema: dict[str, Any], mode: Literal[
         return [True] * len(citations)
 
     end = EndpointSettings(name="real", model=MODEL, base_url=settings.base_url, json_schema=mode)
-    llm = LlmGateway(LlmSettings(endpoints=(end,), max_output_tokens=300, token_timeout=60, deadline=120, retries=0))
+    llm = LlmGateway(LlmSettings(endpoints=(end,), max_output_tokens=200, token_timeout=60, deadline=120, retries=0))
     draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
     start = Route(tier="small", reason=TierReason.ROUTED_SIMPLE, confidence=0.9)
     wanted = checked(ResponseFormat(name="leave", schema=schema, strict=True))
     try:
         async with llm.turn(ASKER) as turn:
-            return await write_json(turn, start, draft, wanted, hold, 1)
+            return await write_json(turn, start, draft, wanted, hold, 0)
     finally:
         await llm.close()
 
 
 async def test_a_real_server_keeps_to_a_schema(settings: LlmSettings) -> None:
-    """With its json_schema mode even a tiny model's answer fits, references and all, or is cut off by its limit."""
+    """With its json_schema mode even a tiny model's answer fits, references and all, unless it is cut off."""
     try:
         written = await _json_of(settings, LEAVE, "on")
     except InvalidStructuredAnswer as error:
-        assert "no JSON" in str(error)  # noqa: PT017 - it never gave one that does not fit
+        assert "no JSON" in str(error)  # noqa: PT017 - what was not cut off fits
         return
     assert written.outcome in {"answered", "unsupported", "refused"}
     if written.outcome != "refused":
