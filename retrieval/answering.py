@@ -1,6 +1,6 @@
 """The way from a question to a cited answer. Reads from top to bottom; `retrieval/searching.py` finds the passages.
 
-search → take a turn at the LLM → pack → generate → verify citations, or quote
+understand → search → take a turn at the LLM → pack → generate, maybe in steps → verify citations, or quote
 
 No connection is held while a model runs, and every read is made as the caller.
 """
@@ -8,6 +8,7 @@ No connection is held while a model runs, and every read is made as the caller.
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -21,16 +22,20 @@ from retrieval.domain import (
     PassagesFound,
     Question,
     Retrieval,
+    StepTaken,
     Usage,
 )
 from retrieval.engine import Engine, Missing
 from retrieval.errors import LlmInterrupted, LlmUnavailable, PinciteError
 from retrieval.generation.citations import CitationStream
+from retrieval.generation.drafts import Draft
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
-from retrieval.generation.llm import Begun, Draft, Turn
+from retrieval.generation.llm import Begun, Turn
 from retrieval.reading import standing
 from retrieval.searching import retrieve
+from retrieval.stepping import in_steps
 from retrieval.timing import Stopwatch
+from retrieval.understanding import Understood, understand
 
 _log = structlog.get_logger(__name__)
 
@@ -43,15 +48,17 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     Closing the generator ends the work, the LLM's too.
     """
     watch = Stopwatch()
-    retrieval = await retrieve(engine, question)
+    understood = await watch.timed("understand", understand(engine, question))
+    found = await retrieve(engine, understood.searched)
+    retrieval = replace(found, degraded=(*understood.degraded, *found.degraded))
     # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
     async with _turn(engine, question, retrieval) as turn:
-        yield PassagesFound(retrieval=retrieval)
+        yield PassagesFound(retrieval=retrieval, question_asked=understood.reworded)
         try:
-            async with aclosing(_write(engine, turn, question, retrieval, watch)) as events:
+            async with aclosing(_write(engine, turn, understood, retrieval, watch)) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
-                        engine.telemetry.answered(event, retrieval)
+                        engine.telemetry.answered(event, found)
                     yield event
         except PinciteError as error:
             engine.telemetry.answer_failed()
@@ -63,8 +70,10 @@ async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> Asy
     """A turn at the LLM; None where there is none, or nothing to ask it.
 
     An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
+    With tools it may find what the first search did not.
     """
-    if engine.llm is None or retrieval.confidence < engine.settings.llm.ask_from:
+    too_little = retrieval.confidence < engine.settings.llm.ask_from and not question.tools
+    if engine.llm is None or too_little:
         yield None
         return
     async with engine.llm.turn(question.caller) as turn:
@@ -72,12 +81,12 @@ async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> Asy
 
 
 async def _write(
-    engine: Engine, turn: Turn | None, question: Question, retrieval: Retrieval, watch: Stopwatch
+    engine: Engine, turn: Turn | None, understood: Understood, retrieval: Retrieval, watch: Stopwatch
 ) -> AsyncGenerator[AnswerEvent, None]:
     """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word."""
     if turn is not None:
         try:
-            async with aclosing(_generate(engine, turn, question, retrieval, watch)) as events:
+            async with aclosing(_generate(engine, turn, understood, retrieval, watch)) as events:
                 async for event in events:
                     yield event
         except LlmInterrupted:
@@ -90,29 +99,28 @@ async def _write(
     if retrieval.confidence < engine.settings.search.refuse_below:
         yield _finished(retrieval, watch, "refused", "search")
         return
-    async for event in _extract(engine, question, retrieval, watch):
+    async for event in _extract(engine, understood.searched, retrieval, watch):
         yield event
 
 
 async def _generate(
-    engine: Engine, turn: Turn, question: Question, retrieval: Retrieval, watch: Stopwatch
+    engine: Engine, turn: Turn, understood: Understood, retrieval: Retrieval, watch: Stopwatch
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Pack → generate → verify: every marker is checked before it is passed on."""
-    usage: Usage | None = None
-
-    async def holds(citation: Citation) -> bool:
-        return all(await standing(engine.store, question.caller, [citation]))
-
-    async with aclosing(turn.stream(Draft(question=question.text, passages=retrieval.passages))) as pieces:
-        begun = await anext(pieces)
-        assert isinstance(begun, Begun)  # it comes first
-        cited = CitationStream(begun.passages, holds, question.text)
+    question, usage = understood.question, understood.usage
+    holds = partial(_holds, engine, question)
+    async with aclosing(in_steps(engine, turn, question, _draft(engine, question, retrieval))) as pieces:
         async for piece in pieces:
-            if isinstance(piece, Usage):
-                usage = piece
-            elif isinstance(piece, str):
-                for event in await cited.feed(piece):
-                    yield event
+            match piece:
+                case StepTaken():
+                    yield piece
+                case Begun() as begun:
+                    cited = CitationStream(begun.passages, holds, understood.search)
+                case Usage():
+                    usage += piece
+                case str():
+                    for event in await cited.feed(piece):
+                        yield event
     whole = await cited.finish()
     for event in whole.events:
         yield event
@@ -121,6 +129,15 @@ async def _generate(
         retrieval, watch, outcome, begun.served.model, whole.text, whole.citations, rejected=whole.rejected, usage=usage
     )
     yield replace(finished, served=begun.served)
+
+
+async def _holds(engine: Engine, question: Question, citation: Citation) -> bool:
+    return all(await standing(engine.store, question.caller, [citation]))
+
+
+def _draft(engine: Engine, question: Question, retrieval: Retrieval) -> Draft:
+    tools = question.tools if engine.settings.llm.tools else frozenset()
+    return Draft(question=question.text, passages=retrieval.passages, history=question.history, tools=tools)
 
 
 async def _extract(

@@ -1,7 +1,8 @@
 """The nouns of a question's journey, one frozen record per stage.
 
 Question → Candidate → Passage → RankedPassage → AnswerEvent,
-which is PassagesFound, then TextDelta and CitationFound, then AnswerFinished or AnswerFailed.
+which is PassagesFound, then StepTaken where the model used tools, then TextDelta and CitationFound, then AnswerFinished
+or AnswerFailed.
 
 Offsets are Unicode code points into the document's stored text, half open: `text[char_start:char_end]`.
 Pages count from 1.
@@ -32,6 +33,24 @@ class Degradation(StrEnum):
     """The reranker's time ran out: passages it did not score keep their fused place."""
     LLM_UNAVAILABLE = "llm_unavailable"
     """An LLM is configured but did not answer: the answer is quoted from the passages."""
+    REWRITE_UNAVAILABLE = "rewrite_unavailable"
+    """An LLM is configured but did not word the follow-up question anew: words of the conversation were added to it."""
+
+
+class Tool(StrEnum):
+    """What a model may do besides writing: read, as the caller. Stable names, part of the HTTP contract."""
+
+    SEARCH = "search"
+    OPEN_DOCUMENT = "open_document"
+    LIST_DOCUMENTS = "list_documents"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """An earlier turn of a conversation, as the caller tells it: nothing of it is known to be true."""
+
+    role: Literal["user", "assistant"]
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -44,12 +63,17 @@ class ChunkKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A question as asked, by whom, how many passages are wanted, and what they must be like (None: anything)."""
+    """A question as asked, by whom, how many passages are wanted, and what they must be like (None: anything).
+
+    `history` are the turns before it, oldest first; `tools` what a model that answers it may use.
+    """
 
     text: str
     caller: Caller
     limit: int
     filter: Filter | None = None
+    history: tuple[Utterance, ...] = ()
+    tools: frozenset[Tool] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +238,16 @@ class Usage:
     completion_tokens: int
     estimated: bool
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            estimated=self.estimated or other.estimated,
+        )
+
+
+NOTHING_SPENT = Usage(prompt_tokens=0, completion_tokens=0, estimated=False)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
@@ -226,7 +260,26 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassagesFound:
+    """`question_asked` is what was searched for; None: the question itself."""
+
     retrieval: Retrieval
+    question_asked: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken:
+    """A tool that the model called: what came of it, or the code of why it was refused.
+
+    `passages` are those that are new with it, numbered on from all found before. `tool` is a `Tool`'s name, or
+    `unknown`; `arguments` are empty where they could not be read.
+    """
+
+    number: int
+    tool: str
+    arguments: Mapping[str, object]
+    found: int
+    passages: tuple[RankedPassage, ...] = ()
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,4 +326,4 @@ class AnswerFailed:
     message: str
 
 
-AnswerEvent = PassagesFound | TextDelta | CitationFound | AnswerFinished | AnswerFailed
+AnswerEvent = PassagesFound | StepTaken | TextDelta | CitationFound | AnswerFinished | AnswerFailed

@@ -1,10 +1,13 @@
 """What may be asked."""
 
+from dataclasses import replace
+from typing import Literal
+
 from pydantic import Field
 
-from api.schemas.base import Principals, QuestionText, Wire
+from api.schemas.base import MessageText, Principals, QuestionText, Wire
 from retrieval.access import Caller
-from retrieval.domain import Question
+from retrieval.domain import Question, Tool, Utterance
 from retrieval.filter_json import FilterInput
 
 _SPEAK_FOR = (
@@ -27,7 +30,29 @@ class SearchRequest(Wire):
         return Question(text=self.question, caller=caller, limit=self.limit, filter=wanted)
 
 
+class MessageIn(Wire):
+    """An earlier turn of the conversation."""
+
+    role: Literal["user", "assistant"]
+    content: MessageText
+
+
 class AnswerRequest(SearchRequest):
     """A question to answer."""
 
+    messages: list[MessageIn] = Field(
+        [],
+        max_length=20,
+        description="The conversation before the question, oldest first. It only tells what the question is about:"
+        " nothing said in it is a source. What is too long altogether is dropped, the oldest first",
+    )
+    tools: bool | list[Tool] = Field(
+        False, description="What the model may do for itself, as the asker and under the same filter; true: all of it"
+    )
     stream: bool = Field(True, description="Server-sent events; false, or `Accept: application/json`: one JSON body")
+
+    def by(self, caller: Caller) -> Question:
+        """The question as this caller's, with its conversation and tools. Raises `InvalidFilter`."""
+        history = tuple(Utterance(role=message.role, text=message.content) for message in self.messages)
+        tools = frozenset(Tool) if self.tools is True else frozenset(self.tools or ())
+        return replace(SearchRequest.by(self, caller), history=history, tools=tools)

@@ -9,12 +9,12 @@ from retrieval.admission import Admission
 from retrieval.domain import RankedPassage, Served
 from retrieval.endpoints import EndpointSettings
 from retrieval.generation.chat import SERVER, ChatClient, Reply
-from retrieval.generation.llm import Draft, EndpointState
+from retrieval.generation.drafts import Drafted
+from retrieval.generation.llm import EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
-from retrieval.generation.prompting import build_prompt
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.upstream.breaker import Breaker
-from retrieval.upstream.faults import Fault, Passing, TooLong
+from retrieval.upstream.faults import Fault, Passing, Refused, TooLong
 
 _TEMPLATE_TOKENS = 64
 """What a chat template puts around two turns; most take ten."""
@@ -61,7 +61,7 @@ class Endpoint:
         self.breaker.check()
 
     @asynccontextmanager
-    async def reply(self, draft: Draft, deadline: float, tally: Tally) -> AsyncIterator[Beginning]:
+    async def reply(self, draft: Drafted, deadline: float, tally: Tally) -> AsyncIterator[Beginning]:
         """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`, also into the block.
 
         Where the context is refused as too long, about half of it is put before the model once more.
@@ -91,36 +91,45 @@ class Endpoint:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _begun(self, call: AsyncExitStack, draft: Draft, deadline: float, tally: Tally) -> Beginning:
+    async def _begun(self, call: AsyncExitStack, draft: Drafted, deadline: float, tally: Tally) -> Beginning:
         shown = self._packed(draft)
         try:
-            return await self._asked(call, draft.question, shown, deadline, tally)
+            return await self._asked(call, draft, shown, deadline, tally)
         except TooLong:
             half = sum(passage_tokens(ranked, self._count) for ranked in shown) // 2
             fewer = pack(shown, half, self._count)
             if len(fewer) == len(shown):
                 raise
-            return await self._asked(call, draft.question, fewer, deadline, tally)
+            return await self._asked(call, draft, fewer, deadline, tally)
+        except Refused:
+            if (plain := draft.plain()) is None:
+                raise
+            return await self._begun(call, plain, deadline, tally)
 
     async def _asked(
-        self, call: AsyncExitStack, question: str, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
+        self, call: AsyncExitStack, draft: Drafted, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
     ) -> Beginning:
         tally.calls += 1
-        reply = await call.enter_async_context(self._client.reply(build_prompt(question, shown), deadline))
+        reply = await call.enter_async_context(self._client.reply(draft.prompt(shown), deadline))
         served = Served(endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls)
         return Beginning(reply=reply, passages=shown, served=served)
 
-    def _packed(self, draft: Draft) -> tuple[RankedPassage, ...]:
+    def _packed(self, draft: Drafted) -> tuple[RankedPassage, ...]:
+        """What was found first, and as much again of what tools brought, the latest before the older."""
         limit = self.settings.max_context_tokens or self._limits.max_context_tokens
         window = self.settings.context_window or self._limits.context_window
+        room = 2 * limit
         if window is not None:
-            limit = min(limit, window - self._limits.max_output_tokens - self._around(draft.question))
-        return pack(draft.passages, limit, self._count)
+            room = min(room, window - self._limits.max_output_tokens - self._around(draft))
+        shares = 2 if draft.brought else 1
+        first = pack(draft.passages, min(limit, room // shares), self._count)
+        left = min(limit, room - sum(passage_tokens(ranked, self._count) for ranked in first))
+        fitting = [ranked for ranked in draft.brought if passage_tokens(ranked, self._count) <= left]
+        return (*first, *pack(fitting, left, self._count))
 
-    def _around(self, question: str) -> int:
+    def _around(self, draft: Drafted) -> int:
         """Tokens of the prompt without its passages, and what a chat template adds."""
-        prompt = build_prompt(question, ())
-        return self._count(prompt.system) + self._count(prompt.user) + _TEMPLATE_TOKENS
+        return sum(map(self._count, draft.prompt(()).texts)) + _TEMPLATE_TOKENS
 
     def _on_hold(self) -> float:
         return self._held_until - asyncio.get_running_loop().time()

@@ -17,8 +17,9 @@ from retrieval.access import Caller, TenantId
 from retrieval.domain import Usage
 from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.chat import SERVER
+from retrieval.generation.drafts import Drafted
 from retrieval.generation.endpoint import Beginning, Endpoint, Tally
-from retrieval.generation.llm import Begun, Draft, EndpointState
+from retrieval.generation.llm import Begun, EndpointState, ToolsAsked
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.upstream.faults import Fault, Passing, Refused, Resting
 from retrieval.upstream.retrying import retrying
@@ -97,25 +98,31 @@ class GatewayTurn:
         self._order = order
         self._seat = seat
         self._tally = Tally()
+        self._deadline = _now() + settings.deadline
 
-    async def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
-        """As `retrieval.generation.llm.Turn` promises. To be called once."""
-        deadline = _now() + self._settings.deadline
+    async def stream(self, draft: Drafted) -> AsyncGenerator[Begun | ToolsAsked | str | Usage, None]:
+        """As `retrieval.generation.llm.Turn` promises. The place is kept while tools are at work."""
         error = LlmUnavailable
         try:
-            async with aclosing(self._seat), AsyncExitStack() as held:
-                ask = retrying(self._settings.retries, deadline)
-                begun: Beginning = await ask(self._round, draft, deadline, held)
-                error = LlmInterrupted
-                yield Begun(served=begun.served, passages=begun.passages)
-                async with aclosing(begun.reply.pieces(deadline)) as pieces:
+            async with AsyncExitStack() as place, AsyncExitStack() as held:
+                place.push_async_callback(self._seat.aclose)
+                ask = retrying(self._settings.retries, self._deadline)
+                begun: Beginning = await ask(self._round, draft, self._deadline, held)
+                reply = begun.reply
+                if reply.calls:
+                    place.pop_all()
+                    yield ToolsAsked(calls=reply.calls, text=reply.preamble)
+                else:
+                    error = LlmInterrupted
+                    yield Begun(served=begun.served, passages=begun.passages)
+                async with aclosing(reply.pieces(self._deadline)) as pieces:
                     async for piece in pieces:
                         yield piece
-                yield begun.reply.usage
+                yield reply.usage
         except Fault as fault:
             raise error(str(fault)) from fault
 
-    async def _round(self, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
+    async def _round(self, draft: Drafted, deadline: float, held: AsyncExitStack) -> Beginning:
         """Asks each endpoint once, until one begins. Raises `Passing` when another round may help, else what failed."""
         passing, lasting = list[Passing](), list[Fault]()
         for endpoint in tuple(self._order):
@@ -137,7 +144,7 @@ class GatewayTurn:
             raise Resting(str(together))
         raise together
 
-    async def _begin(self, endpoint: Endpoint, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
+    async def _begin(self, endpoint: Endpoint, draft: Drafted, deadline: float, held: AsyncExitStack) -> Beginning:
         if _now() >= deadline:
             raise Resting(f"{SERVER} did not respond in time")
         endpoint.check()  # nobody waits in a line for what may not be asked

@@ -7,15 +7,9 @@ from typing import Literal, Protocol
 
 from retrieval.access import Caller
 from retrieval.domain import RankedPassage, Served, Usage
+from retrieval.generation.drafts import Drafted
+from retrieval.generation.tool_calls import ToolCall
 from retrieval.upstream.breaker import BreakerState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A question and the passages found for it, best first. How many of them are shown depends on who is asked."""
-
-    question: str
-    passages: tuple[RankedPassage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +18,14 @@ class Begun:
 
     served: Served
     passages: tuple[RankedPassage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsAsked:
+    """The model calls tools, at least one, instead of answering; `text` is what it said before, for nobody to see."""
+
+    calls: tuple[ToolCall, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +38,12 @@ class EndpointState:
 
 
 class Turn(Protocol):
-    """A place among those whose answers are being written."""
+    """A place among those whose answers are being written, and the time in which the answer must be whole."""
 
-    def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
+    def stream(self, draft: Drafted) -> AsyncGenerator[Begun | ToolsAsked | str | Usage, None]:
         """`Begun`, then non-empty pieces of text, at least one, then exactly one `Usage`.
 
+        Where the draft offers tools it may be `ToolsAsked` and `Usage` instead; only then is there another stream.
         Raises `LlmUnavailable` before `Begun`, `LlmInterrupted` after it. Closing the generator early ends the
         upstream call.
         """

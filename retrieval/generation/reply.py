@@ -1,4 +1,10 @@
-"""What has come of an answer so far, chunk by chunk."""
+"""What has come of an answer so far, chunk by chunk.
+
+Where the model may call tools, its words are held back until they cite something or are all there: what it says before
+a call is not the answer, and an answer that has begun is not taken back.
+"""
+
+import re
 
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
@@ -6,7 +12,8 @@ from openai.types.chat import ChatCompletionChunk
 from retrieval.domain import Usage
 from retrieval.generation.packing import count_tokens
 from retrieval.generation.prompting import Prompt
-from retrieval.upstream.faults import Broken, Refused
+from retrieval.generation.tool_calls import CallsText, ToolCall
+from retrieval.upstream.faults import Broken, Refused, Undecided
 
 _MOST_CHARACTERS_PER_TOKEN = 8
 """Twice what prose takes. Servers exist that ignore the token limit they are sent."""
@@ -14,21 +21,31 @@ _MOST_CHARACTERS_PER_TOKEN = 8
 _MOST_TEMPLATE_TOKENS = 1000
 """What a server's chat template may add to a prompt. No text has more tokens than bytes."""
 
+_CITES = re.compile(r"\[\d")
+
 
 class ReplyText:
     """`finished` once the model said so; `whole` also when it wrote more than it was allowed."""
 
     def __init__(self, prompt: Prompt, max_output_tokens: int) -> None:
         self._prompt = prompt
-        self._max_characters = max_output_tokens * _MOST_CHARACTERS_PER_TOKEN
+        self._max_characters = (prompt.most_tokens or max_output_tokens) * _MOST_CHARACTERS_PER_TOKEN
         self._half = ""
         self._told: CompletionUsage | None = None
+        self._holding = bool(prompt.tools)
+        self._held = ""
+        self._calls = CallsText()
         self.text = ""
         self.finished = False
 
     @property
     def whole(self) -> bool:
-        return self.finished or len(self.text) >= self._max_characters
+        return self.finished or len(self.text) + self._calls.characters >= self._max_characters
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """What it asks of its tools instead of answering: `text` is then what it said before."""
+        return self._calls.calls
 
     @property
     def usage(self) -> Usage:
@@ -37,8 +54,8 @@ class ReplyText:
             told = self._told
             return Usage(prompt_tokens=told.prompt_tokens, completion_tokens=told.completion_tokens, estimated=False)
         return Usage(
-            prompt_tokens=count_tokens(self._prompt.system) + count_tokens(self._prompt.user),
-            completion_tokens=count_tokens(self.text),
+            prompt_tokens=sum(map(count_tokens, self._prompt.texts)),
+            completion_tokens=count_tokens(self.text) + sum(count_tokens(call.arguments) for call in self.calls),
             estimated=True,
         )
 
@@ -52,16 +69,33 @@ class ReplyText:
         whole = self._whole_characters(content, last=bool(choice.finish_reason))
         piece = whole[: self._max_characters - len(self.text)]
         self.text += piece
+        if self._holding and choice.delta:
+            self._calls.take(choice.delta.tool_calls or ())
         if choice.finish_reason == "content_filter":
             raise Refused("the language model's provider withheld the answer")
         self.finished = bool(choice.finish_reason)
-        if self.finished and not self.text:
-            raise Broken("the language model gave an empty answer")
-        return piece
+        if self.finished and not self.text and not self.calls:
+            self._fail(choice.finish_reason)
+        return self._released(piece)
 
     def note_usage(self, chunk: ChatCompletionChunk) -> None:
         # Some servers send it with every chunk, each time for all so far: the last one counts.
         self._told = chunk.usage or self._told
+
+    def _fail(self, reason: str | None) -> None:
+        # A model that thinks aloud may need more than the few tokens it was given for a side task: no breaker's matter.
+        short = self._prompt.most_tokens is not None and reason == "length"
+        raise (Undecided if short else Broken)("the language model gave an empty answer")
+
+    def _released(self, piece: str) -> str:
+        """What may be given on: nothing while it may still be followed, or was, by calls."""
+        if not self._holding:
+            return piece
+        self._held += piece
+        if self.calls or not (self.whole or _CITES.search(self._held)):
+            return ""
+        self._holding = False
+        return self._held
 
     def _whole_characters(self, content: str, *, last: bool) -> str:
         """The text so far whole: servers cut emoji into surrogates. A first half waits, a half alone is `�`."""
@@ -74,5 +108,5 @@ class ReplyText:
         counts = (getattr(told, "prompt_tokens", None), getattr(told, "completion_tokens", None))
         if not all(isinstance(count, int) and count >= 1 for count in counts):
             return False
-        sent = len(self._prompt.system.encode()) + len(self._prompt.user.encode())
+        sent = sum(len(text.encode()) for text in self._prompt.texts)
         return told.prompt_tokens <= sent + _MOST_TEMPLATE_TOKENS

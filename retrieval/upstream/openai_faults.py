@@ -37,6 +37,11 @@ def fault_of(error: Failure, server: str) -> Fault:
     return Broken(f"{server}'s server does not speak the OpenAI protocol")
 
 
+def speaks_of_tools(error: Failure) -> bool:
+    """Whether the server, which refused the request, says that it is for its tools: there is no code for it."""
+    return isinstance(error, openai.APIStatusError) and "tool" in error.message.casefold()
+
+
 def _of_answer(error: openai.APIError, server: str) -> Fault:
     if error.code in _TOO_LONG or error.type in _TOO_LONG or _SAID_TO_BE_TOO_LONG.search(error.message):
         return TooLong(f"the question and its passages are too long for {server}")

@@ -14,8 +14,9 @@ from retrieval.domain import Candidate, ChunkKey, CitationFound, Passage, Ranked
 from retrieval.endpoints import EndpointSettings
 from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.citations import CitationStream
+from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import LlmGateway
-from retrieval.generation.llm import Begun, Draft
+from retrieval.generation.llm import Begun, ToolsAsked
 from retrieval.settings import LlmSettings
 from tests.llm_servers.real import MODEL, Unobtainable, real_llm
 
@@ -135,7 +136,7 @@ async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmS
     llm = LlmGateway(settings.model_copy(update=limits))
     draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
 
-    async def usage() -> Begun | str | Usage:
+    async def usage() -> Begun | ToolsAsked | str | Usage:
         async with llm.turn(ASKER) as turn:
             return [piece async for piece in turn.stream(draft)][-1]
 
