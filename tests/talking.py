@@ -21,7 +21,7 @@ from retrieval.domain import (
     Tool,
 )
 from retrieval.engine import Engine, open_engine
-from retrieval.settings import LlmSettings
+from retrieval.settings import BreakerSettings, LlmSettings
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import WordEmbedder
 from tests.llm_servers.scripted import Script, ScriptedLlm, scripted_llm
@@ -65,9 +65,9 @@ def id_of(dsn: str, name: str) -> str:
 
 
 @asynccontextmanager
-async def opened(dsn: str, llm: LlmSettings) -> AsyncIterator[Engine]:
+async def opened(dsn: str, llm: LlmSettings, breaker: BreakerSettings | None = None) -> AsyncIterator[Engine]:
     """An engine over it with these endpoints."""
-    settings = replace(on_database(dsn), llm=llm)
+    settings = replace(on_database(dsn), llm=llm, breaker=breaker or BreakerSettings())
     async with open_engine(settings, embedder=WordEmbedder()) as engine:
         yield engine
 

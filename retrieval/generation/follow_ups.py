@@ -29,13 +29,16 @@ _MOST_WORDS = 12
 """Words of the conversation that are added to a question that nobody can reword."""
 _KEPT = 0.5
 """Least share of the question's words that its rewording keeps, and of the rewording's that were said before."""
+_NAMING = 3
+"""Words that name something, from which on a question holds what its pronouns point at. Of 198 golden questions, all
+of which stand alone, 3 are taken for follow-ups so, and 23 if every pronoun counts."""
 
 _POINTING = re.compile(
     r"\b(?i:it|its|they|them|their|theirs|he|him|his|she|hers?|this|these|those|there|former|latter|same|else|instead"
     r"|ihn|ihm|ihnen|dessen|deren|diese[rsnm]?|jene[rsnm]?|dort|dann|dabei|dafür|dagegen|damit|daran|darauf|darin|darüber"
     r"|davon|dazu|denen|derselben?|dieselben?|sonst|stattdessen)\b"
     r"|\b(?:er|sie|es)\b|(?i:\bthat[?.!,]|\b(?:is|was|does|did|about|of|for|with|after|before|like)\s+that\b"
-    r"|\b(?:das|ihre[rsnm]?|seine[rsnm]?)[?.!])"
+    r"|\b(?:das|ihre[rsnm]?|seine[rsnm]?)[?.!]|\bdas\s+(?:auch|noch|schon|denn|genau)\b)"
 )
 _EXPLETIVE = re.compile(
     r"(?i)\b(?:gibt es|es gibt|ist es|is there|are there|there (?:is|are)|is it (?:possible|true|allowed))\b"
@@ -60,12 +63,20 @@ def recent(history: Sequence[Utterance], most_tokens: int) -> tuple[Utterance, .
 
 
 def leans(question: str) -> bool:
-    """Whether the question may point at something that was said before: it says so, or names next to nothing."""
+    """Whether the question may point at something that was said before: it says so, or names next to nothing.
+
+    A word that points behind several that name something points at those.
+    """
     bare = _EXPLETIVE.sub(" ", question)
-    if _LEANING.match(question) or _POINTING.search(bare):
+    pointing = _POINTING.search(bare)
+    if _LEANING.match(question) or (pointing and len(terms(bare[: pointing.start()])) < _NAMING):
         return True
     named = terms(question)
-    return not named or (len(named) == 1 and not any(map(str.isdigit, named[0])))
+    return not named or (len(named) == 1 and not _is_code(named[0]))
+
+
+def _is_code(term: str) -> bool:
+    return any(map(str.isdigit, term)) and any(map(str.isalpha, term))
 
 
 def with_words_of(history: Sequence[Utterance], question: str, most_characters: int) -> str:
