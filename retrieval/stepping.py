@@ -42,6 +42,7 @@ async def in_steps(
         for call in asked.calls[: limits.tool_steps - taken]:
             taken += 1
             used.append(await box.use(call, taken, until))
+            engine.telemetry.stepped(used[-1].step)
             yield used[-1].step
         draft = replace(draft, exchanges=(*draft.exchanges, _exchange(asked.text, used)))
 

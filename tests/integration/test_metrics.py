@@ -161,7 +161,7 @@ async def test_an_app_with_an_engine_of_its_own_counts_its_searches(database: tu
 
 
 def test_label_values_are_known_in_advance() -> None:
-    """Before anything happened only routes, stages and legs are open, and those are names in our code."""
+    """Before anything happened only routes, stages, legs and tools are open, and those are names in our code."""
     families = text_string_to_metric_families(Telemetry().exposition().decode())
     empty = {family.name for family in families if family.name.startswith("pincite") and not family.samples}
     assert empty == {
@@ -169,4 +169,5 @@ def test_label_values_are_known_in_advance() -> None:
         "pincite_search_rows_examined",
         "pincite_http_requests",
         "pincite_shadow_recall",
+        "pincite_tool_steps",
     }

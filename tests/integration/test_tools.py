@@ -144,6 +144,10 @@ async def test_in_the_middle_of_steps_another_endpoint_goes_on(database: str) ->
         ends = (endpoint("a", first), endpoint("b", second, priority=2))
         async with opened(database, LlmSettings(endpoints=ends, token_timeout=0.5, retries=0)) as engine:
             events = [event async for event in answer(engine, asked())]
+            steps = engine.telemetry.registry.get_sample_value(
+                "pincite_tool_steps_total", {"tool": "search", "outcome": "found"}
+            )
+        assert steps == 1
         assert (len(first.requests), len(second.requests)) == (2, 1)
         assert "Hamburg" in json.dumps(second.requests[0])
     finished = events[-1]

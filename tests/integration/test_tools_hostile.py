@@ -1,20 +1,58 @@
 """Whatever a model or a document makes of the tools: they read as the caller, so many times, and nothing else."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import class_row
 
+from retrieval.access import caller
 from retrieval.domain import CitationFound, Degradation, Tool
+from retrieval.engine import Engine
 from retrieval.filters import Filter, OneOf
+from retrieval.generation.tool_calls import ToolCall
+from retrieval.settings import LlmSettings
+from retrieval.tooling import Toolbox
 from tests.llm_servers import scripted
-from tests.talking import SECRETS, asked, filled, id_of, listing, opening, searching, told_by
+from tests.talking import SECRETS, asked, filled, id_of, listing, opened, opening, searching, told_by
 
 
 @pytest.fixture(scope="module")
 def database(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from filled(server, tmp_path_factory.mktemp("documents"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    document_id: str
+    uri: str
+    tenant: str
+    principal: str
+
+
+Places = Sequence[_Place]
+
+
+@pytest.fixture(scope="module")
+def places(database: str) -> Places:
+    """Every document, and the one principal that may see it."""
+    with psycopg.connect(database, row_factory=class_row(_Place)) as connection:
+        return connection.execute(
+            "SELECT document_id::text, uri, tenant_id AS tenant, acl[1] AS principal FROM documents ORDER BY uri"
+        ).fetchall()
+
+
+@pytest.fixture(scope="module")
+async def engine(database: str) -> AsyncIterator[Engine]:
+    async with opened(database, LlmSettings()) as one:
+        yield one
 
 
 async def test_only_the_tools_that_were_allowed_are_there(database: str) -> None:
@@ -148,3 +186,47 @@ async def test_a_document_cannot_close_what_it_stands_in(database: str) -> None:
     assert "<|im_start|>" not in json.dumps(told.sent, ensure_ascii=False)
     assert json.dumps(told.sent[-1]).count("</tool_result>") == 1
     assert [turn["role"] for turn in told.sent[-1]["messages"]] == ["system", "user"]
+
+
+_WORDS = st.sampled_from(("secret", "albatross", "pelican", "board", "rival", "filter", "oil", "", "%", "_", "'", "\\"))
+_CALLS = st.one_of(
+    st.tuples(st.just("search"), st.fixed_dictionaries({"query": _WORDS})),
+    st.tuples(
+        st.just("open_document"), st.fixed_dictionaries({"document": st.integers(0, 7), "start": st.integers(0, 9)})
+    ),
+    st.tuples(st.just("list_documents"), st.fixed_dictionaries({"containing": _WORDS, "start": st.integers(0, 3)})),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    tenant=st.sampled_from(("acme", "rival", "nobody")),
+    principals=st.sets(st.sampled_from(("group:eng", "group:board", "group:none"))),
+    filtered=st.none() | st.sampled_from(("pump.md", "board.md", "rival.md")),
+    calls=st.lists(_CALLS, max_size=5),
+)
+async def test_no_call_brings_what_a_fresh_look_would_not(
+    engine: Engine,
+    places: Places,
+    tenant: str,
+    principals: set[str],
+    filtered: str | None,
+    calls: list[tuple[str, dict[str, Any]]],
+) -> None:
+    """Whoever asks, under whatever filter, and whatever is called: documents of that caller and filter, or nothing."""
+    only = None if filtered is None else OneOf(field="uri", values=(filtered,))
+    question = asked(caller=caller(tenant, principals), filter=only)
+    box = Toolbox(engine, question, ())
+    allowed = {
+        place.document_id
+        for place in places
+        if place.tenant == tenant and place.principal in principals and filtered in (None, place.uri)
+    }
+    until = asyncio.get_running_loop().time() + 60
+    for number, (tool, arguments) in enumerate(calls, 1):
+        if tool == "open_document":
+            arguments = arguments | {"document": places[arguments["document"] % len(places)].document_id}
+        used = await box.use(ToolCall(name=tool, arguments=json.dumps(arguments)), number, until)
+        assert {str(ranked.passage.key.document_id) for ranked in used.result.passages} <= allowed
+        assert set(re.findall(r'<document id="([^"]+)"', used.result.note)) <= allowed
+        assert [ranked.number for ranked in used.step.passages] == sorted({one.number for one in used.step.passages})
