@@ -23,6 +23,7 @@ from retrieval.domain import (
     Question,
     Retrieval,
     StepTaken,
+    Tool,
     Usage,
 )
 from retrieval.engine import Engine, Missing
@@ -72,7 +73,7 @@ async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> Asy
     An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
     With tools it may find what the first search did not.
     """
-    too_little = retrieval.confidence < engine.settings.llm.ask_from and not question.tools
+    too_little = retrieval.confidence < engine.settings.llm.ask_from and not _tools(engine, question)
     if engine.llm is None or too_little:
         yield None
         return
@@ -115,7 +116,7 @@ async def _generate(
                 case StepTaken():
                     yield piece
                 case Begun() as begun:
-                    cited = CitationStream(begun.passages, holds, understood.search)
+                    cited = CitationStream(begun.passages, holds, question.text)
                 case Usage():
                     usage += piece
                 case str():
@@ -135,9 +136,17 @@ async def _holds(engine: Engine, question: Question, citation: Citation) -> bool
     return all(await standing(engine.store, question.caller, [citation]))
 
 
+def _tools(engine: Engine, question: Question) -> frozenset[Tool]:
+    return question.tools if engine.settings.llm.tools else frozenset()
+
+
 def _draft(engine: Engine, question: Question, retrieval: Retrieval) -> Draft:
-    tools = question.tools if engine.settings.llm.tools else frozenset()
-    return Draft(question=question.text, passages=retrieval.passages, history=question.history, tools=tools)
+    return Draft(
+        question=question.text,
+        passages=retrieval.passages,
+        history=question.history,
+        tools=_tools(engine, question),
+    )
 
 
 async def _extract(

@@ -51,10 +51,10 @@ def _almanac() -> Iterator[str]:
 
 
 def _put(dsn: str, folder: Path, tenant: str, principal: str, **texts: str) -> None:
-    for name, text in texts.items():
-        (folder / f"{name}.md").write_text(f"# {name.title()}\n\n{text}\n")
-        paths = (folder / f"{name}.md",)
-        ingest_folder(dsn, WordEmbedder(), tenant, Request(paths=paths, acl=frozenset({principal})))
+    paths = tuple(folder / f"{name}.md" for name in texts)
+    for path, text in zip(paths, texts.values(), strict=True):
+        path.write_text(f"# {path.stem.title()}\n\n{text}\n")
+    ingest_folder(dsn, WordEmbedder(), tenant, Request(paths=paths, acl=frozenset({principal})))
 
 
 def id_of(dsn: str, name: str) -> str:

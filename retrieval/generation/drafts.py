@@ -12,6 +12,9 @@ from retrieval.generation.prompting import OF_TOOLS, Message, Prompt, build_prom
 from retrieval.generation.tool_calls import Exchange, ToolResult
 from retrieval.generation.tools import offered
 
+_MOST_NOTES = 8000
+"""Characters of what tools say besides passages, such as lists of documents: about two full lists."""
+
 
 class Drafted(Protocol):
     """Anything that a model can be asked for."""
@@ -68,12 +71,12 @@ class Draft:
         return replace(asked, system=asked.system + OF_TOOLS, later=later, tools=offered(self.tools))
 
     def _notes(self) -> str:
-        notes = [result.note for exchange in self.exchanges for result in exchange.results if result.note]
+        notes = [result.note for exchange in _short(self.exchanges) for result in exchange.results if result.note]
         return "".join(f"<tool_result>\n{note}\n</tool_result>\n\n" for note in notes)
 
     def _turns(self, shown: Sequence[RankedPassage]) -> Iterator[Message]:
         left = {ranked.number: ranked for ranked in shown}
-        for at, exchange in enumerate(self.exchanges):
+        for at, exchange in enumerate(_short(self.exchanges)):
             ids = [f"call{at:02}{nth:03}" for nth, _ in enumerate(exchange.calls)]  # Mistral wants nine of a-z, 0-9
             calls = tuple(
                 {
@@ -86,6 +89,18 @@ class Draft:
             yield Message(role="assistant", text=neutral(exchange.text), calls=calls)
             for call_id, result in zip(ids, exchange.results, strict=True):
                 yield Message(role="tool", text=_rendered(result, left), answers=call_id)
+
+
+def _short(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """The exchanges with as many of the notes as there is room for, the latest before the older."""
+    left, shown = _MOST_NOTES, list[Exchange]()
+    for exchange in reversed(exchanges):
+        results = list[ToolResult]()
+        for result in exchange.results:
+            left -= len(result.note)
+            results.append(result if left >= 0 else replace(result, note="(left out for lack of room)"))
+        shown.append(replace(exchange, results=tuple(results)))
+    return shown[::-1]
 
 
 def _rendered(result: ToolResult, left: dict[int, RankedPassage]) -> str:

@@ -83,9 +83,10 @@ class ReplyText:
         self._told = chunk.usage or self._told
 
     def _fail(self, reason: str | None) -> None:
-        # A model that thinks aloud may need more than the few tokens it was given for a side task: no breaker's matter.
+        # No breaker's matter: a model that thinks may need more tokens than a side task is given, and one that has read
+        # "call a tool" may do so where there is none.
         short = self._prompt.most_tokens is not None and reason == "length"
-        raise (Undecided if short else Broken)("the language model gave an empty answer")
+        raise (Undecided if short or reason == "tool_calls" else Broken)("the language model gave an empty answer")
 
     def _released(self, piece: str) -> str:
         """What may be given on: nothing while it may still be followed, or was, by calls."""

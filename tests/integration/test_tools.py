@@ -1,5 +1,6 @@
 """Answers in steps: the model reads for itself before its first word."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,8 @@ from tests.llm_servers import scripted
 from tests.llm_servers.gateways import endpoint
 from tests.llm_servers.scripted import Script, scripted_llm
 from tests.talking import asked, filled, id_of, listing, opened, opening, searching, told_by
+
+GOOD = scripted.answer("Its filter lasts ninety days [1].")
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +171,35 @@ async def test_the_place_is_kept_between_steps_and_free_at_the_end(database: str
             assert during == [1.0]
             assert line.pressure == 0
             await llm.close()
+
+
+async def test_who_leaves_between_steps_leaves_nothing_behind(database: str) -> None:
+    """Closing the answer there gives the place back; the next one is served by it."""
+    with scripted_llm(scripted.calling(listing()), GOOD) as server:
+        llm = LlmGateway(server.settings(concurrency=1), BreakerSettings())
+        async with opened(database, server.settings()) as engine:
+            engine.llm = llm
+            for _ in range(3):
+                events = answer(engine, asked())
+                assert isinstance(await anext(events), PassagesFound)
+                server.scripts = [*[GOOD] * len(server.requests), scripted.calling(listing()), GOOD]
+                assert isinstance(await anext(events), StepTaken)
+                await events.aclose()
+                assert llm._endpoints[0].line.pressure == 0
+        await llm.close()
+
+
+async def test_many_answers_in_steps_share_an_endpoint(database: str) -> None:
+    """Each holds one place from its first call to its last word, and no more are written at once than may be."""
+    with scripted_llm(*[scripted.calling(listing())] * 16, GOOD) as server:
+        many = {"concurrency": 3, "patience": 30.0, "deadline": 30.0, "token_timeout": 10.0, "tool_steps": 20}
+        async with opened(database, server.settings(**many)) as engine:
+
+            async def ask() -> AnswerFinished:
+                last = [event async for event in answer(engine, asked())][-1]
+                assert isinstance(last, AnswerFinished)
+                return last
+
+            ends = await asyncio.gather(*(ask() for _ in range(16)))
+        assert server.most_at_once <= 3
+        assert {end.answered_by for end in ends} == {"scripted"}

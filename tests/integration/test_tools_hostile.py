@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -17,7 +17,8 @@ from retrieval.access import caller
 from retrieval.domain import CitationFound, Degradation, Tool
 from retrieval.engine import Engine
 from retrieval.filters import Filter, OneOf
-from retrieval.generation.tool_calls import ToolCall
+from retrieval.generation.drafts import Draft
+from retrieval.generation.tool_calls import Exchange, ToolCall, ToolResult
 from retrieval.settings import LlmSettings
 from retrieval.tooling import Toolbox
 from tests.llm_servers import scripted
@@ -167,6 +168,16 @@ async def test_old_results_make_room_for_new_ones(database: str) -> None:
     assert sizes[-1] < 6000
     assert "lack of room" in told.results()[0]
     assert "<passage" in told.results()[-1]
+
+
+def test_lists_without_end_make_room_too() -> None:
+    """However many documents are listed however often, the latest list is there and the whole keeps its bounds."""
+    draft = Draft(question="Which?", passages=(), tools=frozenset(Tool))
+    call, result = ToolCall(name="list_documents", arguments="{}"), ToolResult(note="<document/>" * 500)
+    long = replace(draft, exchanges=(Exchange(text="", calls=(call,), results=(result,)),) * 20)
+    for prompt in (long.prompt(()), replace(long, tools=frozenset()).prompt(())):
+        assert sum(map(len, prompt.texts)) < 20_000
+        assert sum("<document/>" in text for text in prompt.texts) == 1
 
 
 async def test_a_document_cannot_close_what_it_stands_in(database: str) -> None:
