@@ -8,11 +8,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.schemas.answers import CitationEvent, FinishedEvent, PassagesEvent, TextEvent
+from api.schemas.answers import CitationEvent, FinishedEvent, PassagesEvent, StepEvent, TextEvent
 from api.schemas.base import ErrorBody
 
 EVENTS: dict[str, type[BaseModel]] = {
     "passages": PassagesEvent,
+    "step": StepEvent,
     "text": TextEvent,
     "citation": CitationEvent,
     "finished": FinishedEvent,

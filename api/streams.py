@@ -15,8 +15,16 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
 from api.errors import describe, error_body
-from api.schemas.answers import CitationEvent, FinishedEvent, PassagesEvent, TextEvent
-from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, CitationFound, PassagesFound, TextDelta
+from api.schemas.answers import CitationEvent, FinishedEvent, PassagesEvent, StepEvent, TextEvent
+from retrieval.domain import (
+    AnswerEvent,
+    AnswerFailed,
+    AnswerFinished,
+    CitationFound,
+    PassagesFound,
+    StepTaken,
+    TextDelta,
+)
 
 T = TypeVar("T")
 
@@ -134,7 +142,9 @@ def encoded(event: AnswerEvent, request_id: str) -> bytes:
     """One event in the SSE wire format."""
     match event:
         case PassagesFound():
-            return _sse("passages", PassagesEvent.of(event.retrieval, request_id))
+            return _sse("passages", PassagesEvent.found(event, request_id))
+        case StepTaken():
+            return _sse("step", StepEvent.of(event))
         case TextDelta():
             return _sse("text", TextEvent(text=event.text))
         case CitationFound():

@@ -1,6 +1,6 @@
 """The way from a question to a cited answer. Reads from top to bottom; `retrieval/searching.py` finds the passages.
 
-search → take a turn at the LLM → pack → generate → verify citations, or quote
+understand → search → take a turn at the LLM → pack → generate, maybe in steps → verify citations, or quote
 
 No connection is held while a model runs, and every read is made as the caller.
 """
@@ -8,11 +8,14 @@ No connection is held while a model runs, and every read is made as the caller.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
 
 import structlog
 
 from retrieval.domain import (
+    NOTHING_SPENT,
     AnswerEvent,
     AnswerFailed,
     AnswerFinished,
@@ -24,20 +27,24 @@ from retrieval.domain import (
     Question,
     ResponseFormat,
     Retrieval,
+    Tool,
     Usage,
 )
 from retrieval.engine import Engine, Missing
 from retrieval.errors import BudgetExhausted, LlmInterrupted, LlmUnavailable, PinciteError
 from retrieval.generation.cascade import Route, route
+from retrieval.generation.drafts import Draft
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
 from retrieval.generation.json_schema import AnswerSchema
-from retrieval.generation.llm import Draft, Turn
+from retrieval.generation.llm import Turn
 from retrieval.generation.schema_check import checked
 from retrieval.generation.structured import write_json
 from retrieval.generation.writing import Written, write
 from retrieval.reading import standing
 from retrieval.searching import retrieve
+from retrieval.stepping import in_steps
 from retrieval.timing import Stopwatch
+from retrieval.understanding import Understood, understand
 
 _log = structlog.get_logger(__name__)
 
@@ -51,16 +58,19 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     """
     watch = Stopwatch()
     schema = await _checked(question.response_format)
-    retrieval = await retrieve(engine, question)
+    understood = await watch.timed("understand", understand(engine, question))
+    found = await retrieve(engine, understood.searched)
+    retrieval = replace(found, degraded=(*understood.degraded, *found.degraded))
+    task = _Task(engine=engine, understood=understood, schema=schema, watch=watch)
     # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
-    async with _turn(engine, question, retrieval) as turn:
-        yield PassagesFound(retrieval=retrieval)
+    async with _turn(task, retrieval) as turn:
+        yield PassagesFound(retrieval=retrieval, question_asked=understood.reworded)
         try:
-            async with aclosing(_write(engine, turn, question, schema, retrieval, watch)) as events:
+            async with aclosing(_write(task, turn, retrieval)) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
-                        event = replace(event, cost_usd=turn[0].cost_usd if turn else None)
-                        engine.telemetry.answered(event, retrieval)
+                        event = _accounted(event, understood, turn)
+                        engine.telemetry.answered(event, found)
                     yield event
         except PinciteError as error:
             engine.telemetry.answer_failed()
@@ -68,21 +78,40 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
             yield AnswerFailed(code=error.code, message=str(error), reset_at=reset_at)
 
 
-@asynccontextmanager
-async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> AsyncIterator[tuple[Turn, Route] | None]:
-    """A turn at the LLM, at the tier where the question starts; None where there is none, or nothing to ask it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What is to be answered, as JSON where there is a schema, and with what."""
 
-    An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
-    """
-    if engine.llm is None or retrieval.confidence < engine.settings.llm.ask_from:
-        yield None
-        return
-    start = route(question.text, retrieval)
-    async with engine.llm.turn(question.caller, question.origin, start.tier) as turn:
-        if engine.settings.spending.when_exhausted == "refuse":
-            # Before the first event: where no budget allows an answer, the caller is told so by a clean 429.
-            await turn.check_budget(_draft(question, retrieval))
-        yield turn, start
+    engine: Engine
+    understood: Understood
+    schema: AnswerSchema | None
+    watch: Stopwatch
+
+    @property
+    def question(self) -> Question:
+        return self.understood.question
+
+    @property
+    def tools(self) -> frozenset[Tool]:
+        """What the model may use. JSON is written in one go."""
+        return self.question.tools if self.engine.settings.llm.tools and self.schema is None else frozenset()
+
+    def draft(self, retrieval: Retrieval) -> Draft:
+        """What a model is asked for."""
+        return Draft(
+            question=self.question.text,
+            passages=retrieval.passages,
+            history=self.question.history,
+            tools=self.tools,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seated:
+    """A turn at the LLM, and the tier where it starts."""
+
+    turn: Turn
+    start: Route
 
 
 async def _checked(wanted: ResponseFormat | None) -> AnswerSchema | None:
@@ -90,41 +119,63 @@ async def _checked(wanted: ResponseFormat | None) -> AnswerSchema | None:
     return None if wanted is None else await asyncio.to_thread(checked, wanted)
 
 
-async def _write(
-    engine: Engine,
-    turn: tuple[Turn, Route] | None,
-    question: Question,
-    schema: AnswerSchema | None,
-    retrieval: Retrieval,
-    watch: Stopwatch,
-) -> AsyncGenerator[AnswerEvent, None]:
+@asynccontextmanager
+async def _turn(task: _Task, retrieval: Retrieval) -> AsyncIterator[_Seated | None]:
+    """A turn at the LLM; None where there is none, or nothing to ask it.
+
+    An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
+    With tools it may find what the first search did not.
+    """
+    llm, settings, question = task.engine.llm, task.engine.settings, task.question
+    if llm is None or (retrieval.confidence < settings.llm.ask_from and not task.tools):
+        yield None
+        return
+    start = route(question.text, retrieval, tools=bool(task.tools))
+    async with llm.turn(question.caller, question.origin, start.tier) as turn:
+        if settings.spending.when_exhausted == "refuse":
+            # Before the first event: where no budget allows an answer, the caller is told so by a clean 429.
+            await turn.check_budget(task.draft(retrieval))
+        yield _Seated(turn=turn, start=start)
+
+
+async def _write(task: _Task, seated: _Seated | None, retrieval: Retrieval) -> AsyncGenerator[AnswerEvent, None]:
     """By the LLM where there is one; by quoting where there is none, or where it gives way before its first word."""
-    if turn is not None:
+    if seated is not None:
         try:
-            async with aclosing(_generate(engine, *turn, question, schema, retrieval, watch)) as events:
+            async with aclosing(_generate(task, seated, retrieval)) as events:
                 async for event in events:
                     yield event
         except LlmInterrupted:
             raise
         except (LlmUnavailable, BudgetExhausted) as error:
-            retrieval = _without_llm(engine, retrieval, error)
+            await seated.turn.leave()
+            retrieval = _without_llm(task.engine, retrieval, error)
         else:
             return
-    async for event in _quote(engine, question, schema, retrieval, watch):
-        yield event
-
-
-async def _quote(
-    engine: Engine, question: Question, schema: AnswerSchema | None, retrieval: Retrieval, watch: Stopwatch
-) -> AsyncGenerator[AnswerEvent, None]:
-    """What the passages say word for word, where they are sure enough. Quoting fills no schema."""
-    if schema is not None and engine.llm is None:
+    if task.schema is not None and task.engine.llm is None:
         retrieval = _degraded(retrieval, Degradation.LLM_UNAVAILABLE)
-    if schema is not None or retrieval.confidence < engine.settings.search.refuse_below:
-        yield _finished(retrieval, watch, "refused", "search")
-        return
-    async for event in _extract(engine, question, retrieval, watch):
+    async for event in _quote(task, retrieval):
         yield event
+
+
+async def _generate(task: _Task, seated: _Seated, retrieval: Retrieval) -> AsyncGenerator[AnswerEvent, None]:
+    """Pack → generate → verify: every marker, or every quotation, is checked before it is passed on."""
+    engine, question, turn = task.engine, task.question, seated.turn
+    draft = task.draft(retrieval)
+
+    async def holding(citations: Sequence[Citation]) -> list[bool]:
+        return await standing(engine.store, question.caller, citations)
+
+    if task.schema is not None:
+        written = await write_json(turn, seated.start, draft, task.schema, holding, engine.settings.llm.repairs)
+        for citation in written.citations:
+            yield CitationFound(citation=citation)
+        yield _by_llm(retrieval, task.watch, written, turn.usage)
+        return
+    stream = partial(in_steps, engine, turn, question)
+    async with aclosing(write(stream, turn, seated.start, draft, holding)) as events:
+        async for event in events:
+            yield _by_llm(retrieval, task.watch, event, turn.usage) if isinstance(event, Written) else event
 
 
 def _without_llm(engine: Engine, retrieval: Retrieval, error: LlmUnavailable | BudgetExhausted) -> Retrieval:
@@ -140,40 +191,15 @@ def _degraded(retrieval: Retrieval, code: Degradation) -> Retrieval:
     return replace(retrieval, degraded=(*retrieval.degraded, code))
 
 
-async def _generate(
-    engine: Engine,
-    turn: Turn,
-    start: Route,
-    question: Question,
-    schema: AnswerSchema | None,
-    retrieval: Retrieval,
-    watch: Stopwatch,
-) -> AsyncGenerator[AnswerEvent, None]:
-    """Pack → generate → verify: every marker, or every quotation, is checked before it is passed on."""
-    draft = _draft(question, retrieval)
+async def _quote(task: _Task, retrieval: Retrieval) -> AsyncGenerator[AnswerEvent, None]:
+    """The best supporting sentences, word for word; what was revoked or rewritten in the meantime is left out.
 
-    async def holding(citations: Sequence[Citation]) -> list[bool]:
-        return await standing(engine.store, question.caller, citations)
-
-    if schema is not None:
-        written = await write_json(turn, start, draft, schema, holding, engine.settings.llm.repairs)
-        for citation in written.citations:
-            yield CitationFound(citation=citation)
-        yield _by_llm(retrieval, watch, written, turn.usage)
+    Refused where the passages fit badly; and quoting fills no schema.
+    """
+    engine, question = task.engine, task.understood.searched
+    if task.schema is not None or retrieval.confidence < engine.settings.search.refuse_below:
+        yield _finished(retrieval, task.watch, "refused", "search")
         return
-    async with aclosing(write(turn, start, draft, holding)) as events:
-        async for event in events:
-            yield _by_llm(retrieval, watch, event, turn.usage) if isinstance(event, Written) else event
-
-
-def _draft(question: Question, retrieval: Retrieval) -> Draft:
-    return Draft(question=question.text, passages=retrieval.passages)
-
-
-async def _extract(
-    engine: Engine, question: Question, retrieval: Retrieval, watch: Stopwatch
-) -> AsyncGenerator[AnswerEvent, None]:
-    """The best supporting sentences, word for word; what was revoked or rewritten in the meantime is left out."""
     embedder = None if isinstance(engine.embedder, Missing) else engine.embedder
     extracts = await ExtractiveAnswerer(embedder).answer(question.text, retrieval.passages, retrieval.embedding)
     if not extracts.used_meaning and Degradation.EMBEDDER_UNAVAILABLE not in retrieval.degraded:
@@ -184,7 +210,15 @@ async def _extract(
     for event in extracts.events():
         yield event
     outcome: Outcome = "answered" if kept else "refused"
-    yield _finished(retrieval, watch, outcome, "extractive", extracts.text, extracts.citations)
+    yield _finished(retrieval, task.watch, outcome, "extractive", extracts.text, extracts.citations)
+
+
+def _accounted(finished: AnswerFinished, understood: Understood, seated: _Seated | None) -> AnswerFinished:
+    """With what rewording the question took, and what all calls cost."""
+    spent = (understood.cost_usd, seated.turn.cost_usd if seated else None)
+    costs = [cost for cost in spent if cost is not None]
+    usage = finished.usage if understood.usage is None else understood.usage + (finished.usage or NOTHING_SPENT)
+    return replace(finished, usage=usage, cost_usd=sum(costs, Decimal()) if costs else None)
 
 
 def _finished(

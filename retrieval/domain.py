@@ -1,7 +1,8 @@
 """The nouns of a question's journey, one frozen record per stage.
 
 Question → Candidate → Passage → RankedPassage → AnswerEvent,
-which is PassagesFound, then TextDelta and CitationFound, then AnswerFinished or AnswerFailed.
+which is PassagesFound, then StepTaken where the model used tools, then TextDelta and CitationFound, then AnswerFinished
+or AnswerFailed.
 
 Offsets are Unicode code points into the document's stored text, half open: `text[char_start:char_end]`.
 Pages count from 1.
@@ -36,8 +37,26 @@ class Degradation(StrEnum):
     LLM_UNAVAILABLE = "llm_unavailable"
     """An LLM is configured but did not answer: the answer is quoted from the passages. Also where JSON is asked for,
     which cannot be quoted, and there is no LLM."""
+    REWRITE_UNAVAILABLE = "rewrite_unavailable"
+    """An LLM is configured but did not word the follow-up question anew: words of the conversation were added to it."""
     BUDGET_EXHAUSTED = "budget_exhausted"
     """A budget has too little left to ask the LLM: the answer is quoted from the passages."""
+
+
+class Tool(StrEnum):
+    """What a model may do besides writing: read, as the caller. Stable names, part of the HTTP contract."""
+
+    SEARCH = "search"
+    OPEN_DOCUMENT = "open_document"
+    LIST_DOCUMENTS = "list_documents"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """An earlier turn of a conversation, as the caller tells it: nothing of it is known to be true."""
+
+    role: Literal["user", "assistant"]
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -69,7 +88,8 @@ class ResponseFormat:
 class Question:
     """A question as asked, by whom, how many passages are wanted, and what they must be like (None: anything).
 
-    With a `response_format` the answer is JSON, else text.
+    With a `response_format` the answer is JSON, else text. `history` are the turns before it, oldest first; `tools`
+    what a model that answers it may use.
     """
 
     text: str
@@ -78,6 +98,8 @@ class Question:
     filter: Filter | None = None
     origin: Origin = field(default_factory=Origin, compare=False)
     response_format: ResponseFormat | None = None
+    history: tuple[Utterance, ...] = ()
+    tools: frozenset[Tool] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +264,16 @@ class Usage:
     completion_tokens: int
     estimated: bool
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            estimated=self.estimated or other.estimated,
+        )
+
+
+NOTHING_SPENT = Usage(prompt_tokens=0, completion_tokens=0, estimated=False)
+
 
 Tier = Literal["small", "large"]
 
@@ -257,6 +289,8 @@ class TierReason(StrEnum):
     """It compares, or asks for everything of a kind."""
     ROUTED_EXPLANATION = "routed_explanation"
     """It asks why, or how something works."""
+    ROUTED_TOOLS = "routed_tools"
+    """The model may call tools: what it has to read is not known beforehand."""
     ROUTED_LOW_CONFIDENCE = "routed_low_confidence"
     """The passages fit poorly: what they say has to be read closely."""
     ESCALATED_NO_CITATION = "escalated_no_citation"
@@ -289,7 +323,26 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassagesFound:
+    """`question_asked` is what was searched for; None: the question itself."""
+
     retrieval: Retrieval
+    question_asked: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken:
+    """A tool that the model called: what came of it, or the code of why it was refused.
+
+    `passages` are those that are new with it, numbered on from all found before. `tool` is a `Tool`'s name, or
+    `unknown`; `arguments` are empty where they could not be read.
+    """
+
+    number: int
+    tool: str
+    arguments: Mapping[str, object]
+    found: int
+    passages: tuple[RankedPassage, ...] = ()
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,4 +397,4 @@ class AnswerFailed:
     reset_at: datetime | None = None
 
 
-AnswerEvent = PassagesFound | TextDelta | CitationFound | AnswerFinished | AnswerFailed
+AnswerEvent = PassagesFound | StepTaken | TextDelta | CitationFound | AnswerFinished | AnswerFailed

@@ -120,6 +120,12 @@ class LlmSettings(BaseSettings):
     concurrency: int = Field(8, ge=1, description="Answers each endpoint writes at once, per process; more wait")
     waiting: int = Field(32, ge=0, description="Answers that may wait for one; beyond them: `overloaded`, HTTP 503")
     patience: float = Field(5.0, gt=0, description="Seconds an answer waits for its turn")
+    rewrite_timeout: float = Field(
+        5.0, gt=0, description="Seconds to word a follow-up question so that it stands alone"
+    )
+    history_tokens: int = Field(1000, ge=100, description="Most tokens of a conversation; the oldest turns are dropped")
+    tools: bool = Field(True, description="Whether a request may let the model search, open and list documents itself")
+    tool_steps: int = Field(4, ge=1, le=20, description="Most tool calls for one answer, those refused included")
 
     @model_validator(mode="after")
     def _has_one_way_to_name_endpoints(self) -> Self:

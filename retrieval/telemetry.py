@@ -9,7 +9,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
-from retrieval.domain import AnswerFinished, Degradation, DensePath, Outcome, Retrieval
+from retrieval.domain import AnswerFinished, Degradation, DensePath, Outcome, Retrieval, StepTaken
 from retrieval.model_calls import ModelCallMeasures
 from retrieval.tracing import annotate
 
@@ -33,6 +33,7 @@ class Telemetry:
         self._examined = self._histogram("search_rows_examined", "Chunks compared, word postings read", "leg", _ROWS)
         self._degradations = self._counter("degradations", "What gave way, by code", "code", Degradation)
         self._answers = self._counter("answers", "Answers, by how they ended", "outcome", (*get_args(Outcome), _FAILED))
+        self._steps = self._counter("tool_steps", "Tool calls of models", ("tool", "outcome"))
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
         self._shadows = self._counter(
@@ -71,6 +72,10 @@ class Telemetry:
     def answer_failed(self) -> None:
         """An answer broke off."""
         self._answers.labels(_FAILED).inc()
+
+    def stepped(self, step: StepTaken) -> None:
+        """A model called a tool."""
+        self._steps.labels(step.tool, "refused" if step.refused else "found" if step.found else "nothing").inc()
 
     def responded(self, route: str, status: int) -> None:
         """A response began. `route` is the route's template, not the path that was asked for."""

@@ -12,12 +12,11 @@ from starlette.responses import Response
 from api.authentication import OpenedEngine, QueryingKey, caller_of
 from api.errors import error_response, status_of_code
 from api.openapi import EVENT_STREAM, problems
-from api.schemas.answers import AnswerResponse
-from api.schemas.passages import SearchResponse
+from api.schemas.answers import AnswerResponse, PassagesEvent
 from api.schemas.questions import AnswerRequest
 from api.streams import RunningAnswer, running, server_sent, while_connected
 from retrieval.answering import answer
-from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, Origin, PassagesFound, Question
+from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, Origin, PassagesFound, Question, StepTaken
 from retrieval.engine import Engine
 
 AnswerPath = Callable[[Engine, Question], AsyncGenerator[AnswerEvent, None]]
@@ -67,7 +66,8 @@ async def answer_question(
 ) -> Response:
     """Answers a question from the documents the caller may see, with citations verified against their text.
 
-    A stream is `passages`, then `text` and `citation` as they come, then `finished`, or `error` if it broke.
+    A stream is `passages`, with `tools` a `step` for each that the model calls, then `text` and `citation` as they
+    come, then `finished`, or `error` if it broke.
     """
     if not asked.stream or _wants_json(request.headers.get("accept", "")):
         return await while_connected(request, _whole(started, request.state.request_id))
@@ -88,12 +88,15 @@ def _wants_json(accept: str) -> bool:
 
 
 async def _whole(started: RunningAnswer, request_id: str) -> Response:
-    found: SearchResponse | None = None
+    found: PassagesEvent | None = None
+    steps = list[StepTaken]()
     while True:
         match await started.next():
-            case PassagesFound(retrieval=retrieval):
-                found = SearchResponse.of(retrieval, request_id)
+            case PassagesFound() as event:
+                found = PassagesEvent.found(event, request_id)
+            case StepTaken() as step:
+                steps.append(step)
             case AnswerFinished() as finished if found is not None:
-                return JSONResponse(AnswerResponse.joined(found, finished).model_dump(mode="json"))
-            case AnswerFailed(code=code, message=message, reset_at=reset_at):
-                return error_response(request_id, status_of_code(code), code, message, reset_at=reset_at)
+                return JSONResponse(AnswerResponse.joined(found, steps, finished).model_dump(mode="json"))
+            case AnswerFailed(code=code, message=message):
+                return error_response(request_id, status_of_code(code), code, message)

@@ -1,12 +1,25 @@
 """An answer, as events and as one body."""
 
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from api.schemas.base import Rounded, Usd, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
-from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Tier, TierReason, Usage
+from retrieval.domain import (
+    AnswerFinished,
+    Citation,
+    Degradation,
+    Outcome,
+    PassagesFound,
+    Served,
+    StepTaken,
+    Tier,
+    TierReason,
+    Tool,
+    Usage,
+)
 
 
 class CitationOut(Place):
@@ -68,8 +81,37 @@ class ServedOut(Wire):
         )
 
 
+_ASKED = "What was searched for, where the question was made to stand alone; null: the question itself"
+
+
 class PassagesEvent(SearchResponse):
     """Event `passages`: always first."""
+
+    question_asked: str | None = Field(description=_ASKED)
+
+    @classmethod
+    def found(cls, event: PassagesFound, request_id: str) -> Self:
+        return cls(**dict(SearchResponse.of(event.retrieval, request_id)), question_asked=event.question_asked)
+
+
+class StepOut(Wire):
+    """A tool that the model called, and what came of it."""
+
+    number: int = Field(description="From 1")
+    tool: Tool | Literal["unknown"]
+    arguments: dict[str, Any] = Field(description="Empty where they could not be read")
+    found: int = Field(description="Passages or documents, those known before included")
+    refused: str | None = Field(description="Why it was not done; null: it was", examples=["invalid_arguments"])
+
+
+class StepEvent(StepOut):
+    """Event `step`: before the first `text`. Its passages are new, and numbered on from all before them."""
+
+    passages: list[PassageOut]
+
+    @classmethod
+    def of(cls, step: StepTaken) -> Self:
+        return cls(**step_fields(step), passages=[PassageOut.of(ranked) for ranked in step.passages])
 
 
 class TextEvent(Wire):
@@ -107,20 +149,36 @@ class FinishedEvent(Wire):
 
 
 class AnswerResponse(FinishedEvent):
-    """A whole answer in one body: what `finished` says, and the passages."""
+    """A whole answer in one body: what `finished` says, the steps, and all passages, those of the steps included."""
 
     request_id: str
     passages: list[PassageOut]
     confidence: Rounded
+    question_asked: str | None = Field(description=_ASKED)
+    steps: list[StepOut]
 
     @classmethod
-    def joined(cls, found: SearchResponse, finished: AnswerFinished) -> Self:
+    def joined(cls, found: PassagesEvent, steps: Sequence[StepTaken], finished: AnswerFinished) -> Self:
+        later = [PassageOut.of(ranked) for step in steps for ranked in step.passages]
         return cls(
             request_id=found.request_id,
-            passages=found.passages,
+            passages=[*found.passages, *later],
             confidence=found.confidence,
+            question_asked=found.question_asked,
+            steps=[StepOut(**step_fields(step)) for step in steps],
             **finished_fields(finished),
         )
+
+
+def step_fields(step: StepTaken) -> dict[str, Any]:
+    """The fields that the `step` event and the JSON answer's `steps` share."""
+    return {
+        "number": step.number,
+        "tool": step.tool,
+        "arguments": dict(step.arguments),
+        "found": step.found,
+        "refused": step.refused,
+    }
 
 
 def finished_fields(finished: AnswerFinished) -> dict[str, Any]:

@@ -18,6 +18,9 @@ def without_nul(text: str) -> str:
 QuestionText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(without_nul)
 ]
+MessageText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000), AfterValidator(without_nul)
+]
 Principal = Annotated[str, StringConstraints(min_length=1, max_length=221)]
 Principals = Annotated[list[Principal], Field(max_length=500)]
 

@@ -1,13 +1,14 @@
 """What may be asked."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from api.schemas.base import Principals, QuestionText, Wire
+from api.schemas.base import MessageText, Principals, QuestionText, Wire
 from retrieval.access import Caller
-from retrieval.domain import Question, ResponseFormat
+from retrieval.domain import Question, ResponseFormat, Tool, Utterance
 from retrieval.filter_json import FilterInput
 
 _SPEAK_FOR = (
@@ -50,16 +51,41 @@ class ResponseFormatInput(Wire):
         return ResponseFormat(name=asked.name, schema=asked.given, strict=bool(asked.strict))
 
 
+class MessageIn(Wire):
+    """An earlier turn of the conversation."""
+
+    role: Literal["user", "assistant"]
+    content: MessageText
+
+
 class AnswerRequest(SearchRequest):
     """A question to answer."""
 
+    messages: list[MessageIn] = Field(
+        [],
+        max_length=20,
+        description="The conversation before the question, oldest first. It only tells what the question is about:"
+        " nothing said in it is a source. What is too long altogether is dropped, the oldest first",
+    )
+    tools: bool | list[Tool] = Field(
+        False, description="What the model may do for itself, as the asker and under the same filter; true: all of it"
+    )
     response_format: ResponseFormatInput | None = Field(
         None, description="The answer is to be JSON that fits a schema: `structured`. It comes whole, after `citation`s"
     )
-
     stream: bool = Field(True, description="Server-sent events; false, or `Accept: application/json`: one JSON body")
 
+    @model_validator(mode="after")
+    def _is_one_kind_of_answer(self) -> Self:
+        if self.tools and self.response_format:
+            raise PydanticCustomError("two_kinds", "tools and response_format do not go together")
+        return self
+
     def by(self, caller: Caller) -> Question:
-        """The question as this caller's. Raises `InvalidFilter`."""
-        wanted = self.response_format.parsed() if self.response_format else None
-        return replace(super().by(caller), response_format=wanted)
+        """The question as this caller's, with all that belongs to it. Raises `InvalidFilter`."""
+        return replace(
+            super().by(caller),
+            history=tuple(Utterance(role=message.role, text=message.content) for message in self.messages),
+            tools=frozenset(Tool) if self.tools is True else frozenset(self.tools or ()),
+            response_format=self.response_format.parsed() if self.response_format else None,
+        )

@@ -5,6 +5,7 @@ const DEGRADED = {
   reranker_partial: ["Partly re-read", "The reranker ran out of time: some passages stand where search put them."],
   reranker_unavailable: ["Not re-read", "The reranker was not available: passages stand in the order search gave them."],
   llm_unavailable: ["Quoted, not written", "The language model was not available: the answer is quoted from the passages."],
+  rewrite_unavailable: ["Follow-up taken by its words", "The language model could not reword the question: words of the conversation were added to it."],
 };
 
 export function degradedWords(code) {

@@ -58,9 +58,9 @@ class Route:
     confidence: float
 
 
-def route(question: str, retrieval: Retrieval) -> Route:
+def route(question: str, retrieval: Retrieval, *, tools: bool = False) -> Route:
     """The first sign that speaks for the large tier, else the small one."""
-    found = _sign(question, retrieval)
+    found = TierReason.ROUTED_TOOLS if tools else _sign(question, retrieval)
     tier: Tier = "small" if found is TierReason.ROUTED_SIMPLE else "large"
     return Route(tier=tier, reason=found, confidence=retrieval.confidence)
 

@@ -16,9 +16,10 @@ from retrieval.domain import Usage
 from retrieval.endpoints import EndpointSettings
 from retrieval.generation.prompting import Prompt
 from retrieval.generation.reply import ReplyText
+from retrieval.generation.tool_calls import ToolCall
 from retrieval.settings import LlmSettings
-from retrieval.upstream.faults import Broken, Undecided
-from retrieval.upstream.openai_faults import FAILURES, fault_of, unbilled
+from retrieval.upstream.faults import Broken, Refused, Undecided
+from retrieval.upstream.openai_faults import FAILURES, fault_of, speaks_of_tools, unbilled
 
 SERVER = "the language model"
 _OPENAI = "https://api.openai.com/v1"
@@ -37,12 +38,21 @@ class Reply:
         self._first = ""
 
     @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """What the model asks of its tools instead of answering; `preamble` is what it said before."""
+        return self._text.calls
+
+    @property
+    def preamble(self) -> str:
+        return self._text.text
+
+    @property
     def usage(self) -> Usage:
         """What it took; final once the pieces are at their end."""
         return self._text.usage
 
     async def begin(self, first_by: float, deadline: float) -> None:
-        """Returns with the first words."""
+        """Returns with the first words, or with the calls, whole, of a model that asks its tools instead."""
         self._first = await self._next(first_by)
         while not self._first and not self._text.whole:
             self._first = await self._next(self._patience(deadline))
@@ -52,7 +62,8 @@ class Reply:
 
         Missing the deadline is `Undecided`: it passes too while whoever reads the pieces takes their time.
         """
-        yield self._first
+        if self._first:
+            yield self._first
         while not self._text.whole:
             if piece := await self._next_by(deadline):
                 yield piece
@@ -136,6 +147,9 @@ class ChatClient:
                 )
         except FAILURES as error:
             text.declined = unbilled(error)
+            if text.prompt.tools and speaks_of_tools(error):
+                # Servers say it with 400, 404 or 500: asked without tools, the same server may well answer.
+                raise Refused(f"{SERVER} knows no tools") from error
             raise fault_of(error, SERVER) from error
         return chunks
 
@@ -158,12 +172,14 @@ def _client(endpoint: EndpointSettings, settings: LlmSettings) -> openai.AsyncOp
 def _request(endpoint: EndpointSettings, prompt: Prompt, max_output_tokens: int) -> dict[str, Any]:
     request: dict[str, Any] = {
         "model": endpoint.model,
-        "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+        "messages": prompt.messages,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
     if prompt.response_format is not None:
         request["response_format"] = prompt.response_format
+    if prompt.tools:
+        request["tools"] = list(prompt.tools)
     if endpoint.is_openai:
         return request | {"max_completion_tokens": max_output_tokens}
     return request | {"max_tokens": max_output_tokens, "temperature": 0}

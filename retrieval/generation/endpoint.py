@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil
 
 from retrieval.access import Caller
@@ -11,11 +11,11 @@ from retrieval.admission import Admission
 from retrieval.domain import Origin, RankedPassage, Served
 from retrieval.endpoints import EndpointSettings, Price
 from retrieval.generation.chat import SERVER, ChatClient, Reply
-from retrieval.generation.llm import Draft, EndpointState
+from retrieval.generation.drafts import Drafted
+from retrieval.generation.llm import EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
 from retrieval.generation.prompting import Prompt
 from retrieval.generation.reply import ReplyText
-from retrieval.generation.structured_prompt import prompt_for
 from retrieval.model_calls import CalledModel, ModelCallMeasures, model_call
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.spending.books import Books
@@ -92,26 +92,27 @@ class Endpoint:
         self.breaker.check()
 
     @asynccontextmanager
-    async def reply(self, draft: Draft, deadline: float, tally: Tally) -> AsyncIterator[Beginning]:
+    async def reply(self, draft: Drafted, deadline: float, tally: Tally) -> AsyncIterator[Beginning]:
         """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`, also into the block.
 
         Each call is booked: raises `BudgetExhausted` where one cannot be paid for, and `StoreUnavailable`.
         Where the context is refused as too long, about half of it is put before the model once more.
         """
         self.check()
+        asked = (draft.plain() or draft) if draft.sends_schema and self.settings.json_schema == "off" else draft
         with self.breaker.call() as answers:
             try:
                 async with AsyncExitStack() as call:
-                    begun = await self._begun(call, draft, deadline, tally)
+                    begun = await self._begun(call, asked, deadline, tally)
                     answers()
                     yield begun
             except Passing as fault:
                 self._hold(fault)
                 raise
 
-    def order(self, draft: Draft, tally: Tally) -> Order:
+    def order(self, draft: Drafted, tally: Tally) -> Order:
         """What asking it for this would take at most."""
-        return self._order(prompt_for(draft, self._packed(draft)), tally)
+        return self._order(draft.prompt(self._packed(draft)), tally)
 
     async def state(self) -> EndpointState:
         """Asks it for a sign of life. Never raises."""
@@ -127,7 +128,7 @@ class Endpoint:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _begun(self, call: AsyncExitStack, draft: Draft, deadline: float, tally: Tally) -> Beginning:
+    async def _begun(self, call: AsyncExitStack, draft: Drafted, deadline: float, tally: Tally) -> Beginning:
         shown = self._packed(draft)
         try:
             return await self._asked(call, draft, shown, deadline, tally)
@@ -137,25 +138,25 @@ class Endpoint:
             if len(fewer) == len(shown):
                 raise
             return await self._asked(call, draft, fewer, deadline, tally)
-
-    async def _asked(
-        self, call: AsyncExitStack, draft: Draft, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
-    ) -> Beginning:
-        prompt = prompt_for(draft, shown)
-        bare = replace(prompt, response_format=None)
-        asked = bare if self.settings.json_schema == "off" else prompt
-        try:
-            reply = await call.enter_async_context(self._called(asked, deadline, tally))
         except Withheld:
             raise
         except Refused:
-            if prompt == bare or self.settings.json_schema != "auto":
+            if (simpler := self._simpler(draft)) is None:
                 raise
-            reply = await call.enter_async_context(self._called(bare, deadline, tally))
+            return await self._begun(call, simpler, deadline, tally)
+
+    async def _asked(
+        self, call: AsyncExitStack, draft: Drafted, shown: tuple[RankedPassage, ...], deadline: float, tally: Tally
+    ) -> Beginning:
+        reply = await call.enter_async_context(self._called(draft.prompt(shown), deadline, tally))
         served = Served(
             endpoint=self.settings.name, model=self.settings.model, attempts=tally.calls, tier=self.settings.tier
         )
         return Beginning(reply=reply, passages=shown, served=served)
+
+    def _simpler(self, draft: Drafted) -> Drafted | None:
+        """The draft for a server that did not take it as it was; None where there is no other way to ask."""
+        return None if draft.sends_schema and self.settings.json_schema == "on" else draft.plain()
 
     @asynccontextmanager
     async def _called(self, prompt: Prompt, deadline: float, tally: Tally) -> AsyncIterator[Reply]:
@@ -185,7 +186,7 @@ class Endpoint:
         )
 
     def _order(self, prompt: Prompt, tally: Tally) -> Order:
-        tokens = self._count(prompt.system) + self._count(prompt.user)
+        tokens = sum(map(self._count, prompt.texts))
         return Order(
             caller=tally.caller,
             origin=tally.origin,
@@ -193,20 +194,25 @@ class Endpoint:
             model=self.settings.model,
             price=self._meter.price,
             prompt_tokens=ceil(tokens * _OTHER_TOKENIZER) + _TEMPLATE_TOKENS,
-            output_tokens=self._limits.max_output_tokens,
+            output_tokens=prompt.most_tokens or self._limits.max_output_tokens,
         )
 
-    def _packed(self, draft: Draft) -> tuple[RankedPassage, ...]:
+    def _packed(self, draft: Drafted) -> tuple[RankedPassage, ...]:
+        """What was found first, and as much again of what tools brought, the latest before the older."""
         limit = self.settings.max_context_tokens or self._limits.max_context_tokens
         window = self.settings.context_window or self._limits.context_window
+        room = 2 * limit
         if window is not None:
-            limit = min(limit, window - self._limits.max_output_tokens - self._around(draft))
-        return pack(draft.passages, limit, self._count)
+            room = min(room, window - self._limits.max_output_tokens - self._around(draft))
+        shares = 2 if draft.brought else 1
+        first = pack(draft.passages, min(limit, room // shares), self._count)
+        left = min(limit, room - sum(passage_tokens(ranked, self._count) for ranked in first))
+        fitting = [ranked for ranked in draft.brought if passage_tokens(ranked, self._count) <= left]
+        return (*first, *pack(fitting, left, self._count))
 
-    def _around(self, draft: Draft) -> int:
+    def _around(self, draft: Drafted) -> int:
         """Tokens of the prompt without its passages, and what a chat template adds."""
-        prompt = prompt_for(draft, ())
-        return self._count(prompt.system) + self._count(prompt.user) + _TEMPLATE_TOKENS
+        return sum(map(self._count, draft.prompt(()).texts)) + _TEMPLATE_TOKENS
 
     def _on_hold(self) -> float:
         return self._held_until - asyncio.get_running_loop().time()

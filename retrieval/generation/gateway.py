@@ -15,11 +15,12 @@ from decimal import Decimal
 import structlog
 
 from retrieval.access import Caller, TenantId
-from retrieval.domain import Origin, Tier, Usage
+from retrieval.domain import NOTHING_SPENT, Origin, Tier, Usage
 from retrieval.errors import BudgetExhausted, InvalidSettings, LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.chat import SERVER, Reply
+from retrieval.generation.drafts import Drafted
 from retrieval.generation.endpoint import Beginning, Endpoint, Meter, Tally
-from retrieval.generation.llm import Begun, Draft, EndpointState
+from retrieval.generation.llm import Begun, EndpointState, ToolsAsked
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.spending.books import Books, Unbooked
 from retrieval.spending.ledger import soonest
@@ -141,24 +142,19 @@ class GatewayTurn:
     @property
     def usage(self) -> Usage:
         """What all calls took so far that began to answer."""
-        spent = [reply.usage for reply in self._replies]
-        return Usage(
-            prompt_tokens=sum(usage.prompt_tokens for usage in spent),
-            completion_tokens=sum(usage.completion_tokens for usage in spent),
-            estimated=any(usage.estimated for usage in spent),
-        )
+        return sum((reply.usage for reply in self._replies), NOTHING_SPENT)
 
     @property
     def cost_usd(self) -> Decimal | None:
         """As `retrieval.generation.llm.Turn` promises."""
         return usd(self._tally.nano_usd) if self._tally.calls else None
 
-    async def check_budget(self, draft: Draft) -> None:
+    async def check_budget(self, draft: Drafted) -> None:
         """As `retrieval.generation.llm.Turn` promises."""
         if orders := [endpoint.order(draft, self._tally) for endpoint in self._order if endpoint.admits]:
             await self._books.check(orders)
 
-    async def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
+    async def stream(self, draft: Drafted) -> AsyncGenerator[Begun | ToolsAsked | str | Usage, None]:
         """As `retrieval.generation.llm.Turn` promises."""
         deadline, error = self._deadline, LlmUnavailable
         self._order.sort(key=lambda endpoint: endpoint is not self._seat.endpoint)
@@ -166,13 +162,17 @@ class GatewayTurn:
             async with AsyncExitStack() as held:
                 ask = retrying(self._settings.retries, deadline)
                 begun: Beginning = await ask(self._round, draft, deadline, held)
-                error = LlmInterrupted
-                self._replies.append(begun.reply)
-                yield Begun(served=begun.served, passages=begun.passages)
-                async with aclosing(begun.reply.pieces(deadline)) as pieces:
+                reply = begun.reply
+                self._replies.append(reply)
+                if reply.calls:
+                    yield ToolsAsked(calls=reply.calls, text=reply.preamble)
+                else:
+                    error = LlmInterrupted
+                    yield Begun(served=begun.served, passages=begun.passages)
+                async with aclosing(reply.pieces(deadline)) as pieces:
                     async for piece in pieces:
                         yield piece
-                yield begun.reply.usage
+                yield reply.usage
         except Fault as fault:
             if error is LlmInterrupted:
                 self._order = [endpoint for endpoint in self._order if endpoint is not self._seat.endpoint]
@@ -186,7 +186,7 @@ class GatewayTurn:
         """Gives the place up."""
         await self._seat.aclose()
 
-    async def _round(self, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
+    async def _round(self, draft: Drafted, deadline: float, held: AsyncExitStack) -> Beginning:
         """Asks each endpoint once, until one begins. Raises `Passing` when another round may help, else what failed.
 
         One that the budgets do not allow is passed over; where that was all that kept them, `BudgetExhausted`.
@@ -214,7 +214,7 @@ class GatewayTurn:
             raise Resting(str(together))
         raise together
 
-    async def _begin(self, endpoint: Endpoint, draft: Draft, deadline: float, held: AsyncExitStack) -> Beginning:
+    async def _begin(self, endpoint: Endpoint, draft: Drafted, deadline: float, held: AsyncExitStack) -> Beginning:
         if _now() >= deadline:
             raise Resting(f"{SERVER} did not respond in time")
         endpoint.check()  # nobody waits in a line for what may not be asked

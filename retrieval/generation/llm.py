@@ -8,29 +8,9 @@ from typing import Literal, Protocol
 
 from retrieval.access import Caller
 from retrieval.domain import Origin, RankedPassage, Served, Tier, Usage
-from retrieval.generation.json_schema import AnswerSchema
+from retrieval.generation.drafts import Drafted
+from retrieval.generation.tool_calls import ToolCall
 from retrieval.upstream.breaker import BreakerState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mending:
-    """What a model wrote before, and what is wrong with it."""
-
-    text: str
-    problems: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A question and the passages found for it, best first. How many of them are shown depends on who is asked.
-
-    With a `schema` the answer is to be JSON; `mending` is an earlier one that did not fit.
-    """
-
-    question: str
-    passages: tuple[RankedPassage, ...]
-    schema: AnswerSchema | None = None
-    mending: Mending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +19,14 @@ class Begun:
 
     served: Served
     passages: tuple[RankedPassage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsAsked:
+    """The model calls tools, at least one, instead of answering; `text` is what it said before, for nobody to see."""
+
+    calls: tuple[ToolCall, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +49,18 @@ class Turn(Protocol):
     def usage(self) -> Usage:
         """What all calls took so far, those that broke off included."""
 
-    def stream(self, draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
+    """A place among those whose answers are being written, and the time in which the answer must be whole."""
+
+    def stream(self, draft: Drafted) -> AsyncGenerator[Begun | ToolsAsked | str | Usage, None]:
         """`Begun`, then non-empty pieces of text, at least one, then exactly one `Usage`.
 
+        Where the draft offers tools it may be `ToolsAsked` and `Usage` instead.
         Raises `LlmUnavailable` before `Begun`, `BudgetExhausted` where only money kept it from being asked, and
         `LlmInterrupted` after it. Closing the generator early ends the upstream call. Called again, it asks whom it
         asked last, and never again who broke off in the middle.
         """
 
-    async def check_budget(self, draft: Draft) -> None:
+    async def check_budget(self, draft: Drafted) -> None:
         """Returns when what is left of the budgets would pay for this now. Raises `BudgetExhausted`."""
 
     @property

@@ -16,10 +16,12 @@ from retrieval.domain import Citation, Served, TierReason
 from retrieval.errors import InvalidStructuredAnswer, LlmInterrupted
 from retrieval.generation.cascade import LOW_SUPPORT, Route, doubt
 from retrieval.generation.citations import Verifier
+from retrieval.generation.drafts import Draft
 from retrieval.generation.json_schema import AnswerSchema
 from retrieval.generation.json_text import NotJson, read_json
-from retrieval.generation.llm import Begun, Draft, Mending, Turn
+from retrieval.generation.llm import Begun, Turn
 from retrieval.generation.sentences import support, terms
+from retrieval.generation.structured_prompt import Mending, StructuredDraft
 from retrieval.generation.writing import Holding, Written, may_escalate, served_by
 
 _MOST_CITATIONS = 40
@@ -65,10 +67,10 @@ async def write_json(
 
     Raises `InvalidStructuredAnswer` where it does not fit in the end, and `LlmUnavailable`.
     """
-    draft, escalation = replace(draft, schema=schema), None
+    wanted, escalation = StructuredDraft(draft=draft, schema=schema), None
     while True:
         try:
-            begun, text = await _whole(turn, draft)
+            begun, text = await _whole(turn, wanted)
         except LlmInterrupted:
             continue  # nothing of it was let out, and who broke off is not asked again
         read = await _read(begun, text, schema, holding)
@@ -83,10 +85,10 @@ async def write_json(
             raise InvalidStructuredAnswer(f"the language model's answer does not fit the schema: {read.places}")
         else:
             repairs -= 1
-            draft = replace(draft, mending=Mending(text=text, problems=read.message))
+            wanted = replace(wanted, mending=Mending(text=text, problems=read.message))
 
 
-async def _whole(turn: Turn, draft: Draft) -> tuple[Begun, str]:
+async def _whole(turn: Turn, draft: StructuredDraft) -> tuple[Begun, str]:
     async with aclosing(turn.stream(draft)) as pieces:
         begun = await anext(pieces)
         assert isinstance(begun, Begun)  # it comes first

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from retrieval.domain import RankedPassage
+from retrieval.generation.drafts import Draft
 from retrieval.generation.json_schema import AnswerSchema, wrapped
-from retrieval.generation.llm import Draft, Mending
-from retrieval.generation.prompting import Prompt, build_prompt, material, neutral
+from retrieval.generation.prompting import OF_CONVERSATIONS, Prompt, material, neutral
 
 STRUCTURED_SYSTEM = """\
 You answer questions from numbered passages of the reader's own documents, with one JSON object and nothing else.
@@ -24,17 +25,56 @@ _ORDER = "Answer the question from the passages above, as one JSON object that f
 _LONGEST_EARLIER = 6000
 
 
-def prompt_for(draft: Draft, passages: Sequence[RankedPassage]) -> Prompt:
-    """The prompt for a draft that is shown these passages."""
-    if draft.schema is None:
-        return build_prompt(draft.question, passages)
-    schema = wrapped(draft.schema.schema)
-    parts = [material(draft.question, passages), f"<schema>\n{neutral(_compact(schema))}\n</schema>"]
-    if draft.mending:
-        parts.append(_earlier(draft.mending))
-    return Prompt(
-        system=STRUCTURED_SYSTEM, user="\n\n".join([*parts, _ORDER]), response_format=_response_format(draft.schema)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mending:
+    """What a model wrote before, and what is wrong with it."""
+
+    text: str
+    problems: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructuredDraft:
+    """A draft whose answer is to be JSON; `mending` is an earlier one that did not fit.
+
+    `bare`: the schema is told in the prompt alone, for servers that take none.
+    """
+
+    draft: Draft
+    schema: AnswerSchema
+    mending: Mending | None = None
+    bare: bool = False
+
+    @property
+    def passages(self) -> tuple[RankedPassage, ...]:
+        return self.draft.passages
+
+    @property
+    def brought(self) -> tuple[RankedPassage, ...]:
+        return ()
+
+    @property
+    def sends_schema(self) -> bool:
+        return not self.bare
+
+    def plain(self) -> "StructuredDraft | None":
+        """The same for a server that takes no schema; None where none is sent."""
+        return None if self.bare else replace(self, bare=True)
+
+    def prompt(self, shown: Sequence[RankedPassage]) -> Prompt:
+        """What the model is given. No text from outside can close a delimiter or open a turn."""
+        schema, history = wrapped(self.schema.schema), self.draft.history
+        parts = [
+            material(self.draft.question, shown, history),
+            f"<schema>\n{neutral(_compact(schema))}\n</schema>",
+            *([_earlier(self.mending)] if self.mending else []),
+            _ORDER,
+        ]
+        return Prompt(
+            system=STRUCTURED_SYSTEM + OF_CONVERSATIONS if history else STRUCTURED_SYSTEM,
+            user="\n\n".join(parts),
+            response_format=None if self.bare else _response_format(self.schema),
+        )
 
 
 def _earlier(mending: Mending) -> str:

@@ -8,11 +8,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retrieval.domain import Citation, CitationFound, Outcome, Served, TextDelta, TierReason
+from retrieval.domain import Citation, CitationFound, Outcome, Served, StepTaken, TextDelta, TierReason, Usage
 from retrieval.errors import LlmInterrupted
 from retrieval.generation.cascade import Route, convinces, declines, doubt
 from retrieval.generation.citations import CitationStream, CitedText
-from retrieval.generation.llm import Begun, Draft, Turn
+from retrieval.generation.drafts import Draft
+from retrieval.generation.llm import Begun, Turn
+
+Stream = Callable[[Draft], AsyncGenerator[StepTaken | Begun | str | Usage, None]]
+"""What a turn's model writes, in steps where it may take any."""
 
 Holding = Callable[[Sequence[Citation]], Awaitable[list[bool]]]
 """For each citation, whether the caller may see it and its words are still there."""
@@ -31,9 +35,9 @@ class Written:
 
 
 async def write(
-    turn: Turn, route: Route, draft: Draft, holding: Holding
-) -> AsyncGenerator[TextDelta | CitationFound | Written, None]:
-    """The answer as it comes, then `Written`.
+    stream: Stream, turn: Turn, route: Route, draft: Draft, holding: Holding
+) -> AsyncGenerator[StepTaken | TextDelta | CitationFound | Written, None]:
+    """The answer as it comes, then `Written`. Who may take steps is not doubted afterwards: they were told already.
 
     Raises `LlmUnavailable` while nothing was let out, `LlmInterrupted` afterwards.
     """
@@ -41,7 +45,7 @@ async def write(
     again = True
     while again:
         again = False
-        async with aclosing(_attempt(turn, route, escalation, draft, holding)) as pieces:
+        async with aclosing(_attempt(stream, turn, route, escalation, draft, holding)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, TierReason):
                     again, escalation = True, escalated(turn, piece, escalation)
@@ -98,30 +102,48 @@ class _Gate:
             self._held.append(event)
 
 
+class _Reading:
+    """One model's answer as it comes: its citations verified, held back where another model may be asked instead."""
+
+    def __init__(self, turn: Turn, route: Route, draft: Draft, holding: Holding) -> None:
+        self._turn, self._route, self._draft, self._holding = turn, route, draft, holding
+        self.gate = _Gate(is_open=True)
+        self.begun: Begun
+        self.cited: CitationStream
+
+    async def take(self, piece: StepTaken | Begun | str | Usage) -> Sequence[StepTaken | TextDelta | CitationFound]:
+        """What may go out now."""
+        match piece:
+            case StepTaken():
+                return [piece]
+            case Begun():
+                self.begun = piece
+                self.gate = _Gate(is_open=not may_escalate(self._turn, self._route, piece))
+                self.cited = CitationStream(piece.passages, self._holds, self._draft.question)
+            case str():
+                return self.gate.let(await self.cited.feed(piece))
+        return []
+
+    async def _holds(self, citation: Citation) -> bool:
+        return all(await self._holding([citation]))
+
+
 async def _attempt(
-    turn: Turn, route: Route, escalation: TierReason | None, draft: Draft, holding: Holding
-) -> AsyncGenerator[TextDelta | CitationFound | Written | TierReason, None]:
+    stream: Stream, turn: Turn, route: Route, escalation: TierReason | None, draft: Draft, holding: Holding
+) -> AsyncGenerator[StepTaken | TextDelta | CitationFound | Written | TierReason, None]:
     """One model's answer; or, where nothing of it was let out, why another one is to be asked."""
-
-    async def holds(citation: Citation) -> bool:
-        return all(await holding([citation]))
-
-    gate = _Gate(is_open=True)
+    reading = _Reading(turn, route, draft, holding)
     try:
-        async with aclosing(turn.stream(draft)) as pieces:
-            begun = await anext(pieces)
-            assert isinstance(begun, Begun)  # it comes first
-            gate = _Gate(is_open=not may_escalate(turn, route, begun))
-            cited = CitationStream(begun.passages, holds, draft.question)
+        async with aclosing(stream(draft)) as pieces:
             async for piece in pieces:
-                for event in gate.let(await cited.feed(piece) if isinstance(piece, str) else ()):
+                for event in await reading.take(piece):
                     yield event
     except LlmInterrupted:
-        if gate.is_open:
+        if reading.gate.is_open:
             raise
         yield TierReason.ESCALATED_UNAVAILABLE
         return
-    whole = await cited.finish()
+    gate, whole = reading.gate, await reading.cited.finish()
     events = gate.let(whole.events)
     why = None if gate.is_open else doubt(whole.citations, route.confidence, declined=declines(whole.text))
     if why is not None:
@@ -130,7 +152,7 @@ async def _attempt(
     await turn.leave()
     for event in (*events, *gate.release()):
         yield event
-    yield _written(whole, served_by(turn, begun, route, escalation))
+    yield _written(whole, served_by(turn, reading.begun, route, escalation))
 
 
 def _written(whole: CitedText, served: Served) -> Written:

@@ -8,7 +8,6 @@ four sets, and no set loses (`python -m evals.benchmarks.fusion`, DECISIONS.md).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from pgvector import HalfVector
@@ -16,8 +15,9 @@ from pgvector import HalfVector
 from retrieval.access import Caller
 from retrieval.database.statements import tenant_statement
 from retrieval.database.store import Store
-from retrieval.domain import Candidate, ChunkKey, Passage, Section
+from retrieval.domain import Candidate, ChunkKey, Passage
 from retrieval.models.protocols import Vectors
+from retrieval.search.chunks import StoredChunk
 from retrieval.search.legs import Hit, LexicalFindings
 from retrieval.search.narrowing import ANYTHING, Narrowing
 
@@ -43,21 +43,8 @@ class FusedPassage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ProposedPassage:
-    document_id: UUID
-    ordinal: int
-    uri: str
-    title: str
-    version: int
-    heading_path: list[str]
-    sections: list[dict[str, Any]]
+class _ProposedPassage(StoredChunk):
     context: str
-    text: str
-    char_start: int
-    char_end: int
-    first_page: int | None
-    last_page: int | None
-    page_starts: list[int]
     cosine: float
     bm25: float
 
@@ -141,18 +128,4 @@ def _fused(
         bm25=row.bm25,
         score=_mixed(row.cosine, row.bm25, weight),
     )
-    passage = Passage(
-        key=key,
-        uri=row.uri,
-        title=row.title,
-        version=row.version,
-        heading_path=tuple(row.heading_path),
-        text=row.text,
-        char_start=row.char_start,
-        char_end=row.char_end,
-        first_page=row.first_page,
-        last_page=row.last_page,
-        sections=tuple(Section(start=each["start"], heading_path=tuple(each["heading_path"])) for each in row.sections),
-        page_starts=tuple(row.page_starts),
-    )
-    return FusedPassage(candidate=candidate, passage=passage, context=row.context)
+    return FusedPassage(candidate=candidate, passage=row.passage, context=row.context)

@@ -7,15 +7,12 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from retrieval.domain import Usage
+from retrieval.domain import NOTHING_SPENT, Usage
 from retrieval.errors import PinciteError
 from retrieval.spending.ledger import Ledger, Order, Reservation, State
 from retrieval.spending.prices import cost
 
 T = TypeVar("T")
-
-NOTHING = Usage(prompt_tokens=0, completion_tokens=0, estimated=False)
-"""Of a call that its server never took, or declined: nobody bills that."""
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +34,8 @@ class Booking:
 
     @property
     def state(self) -> State:
-        return "released" if self.usage == NOTHING else "settled"
+        # Its server never took it, or declined: nobody bills that.
+        return "released" if self.usage == NOTHING_SPENT else "settled"
 
 
 class Books(Protocol):
@@ -104,7 +102,7 @@ class LedgerBooks:
             reservation = await reserving
         except PinciteError:
             return
-        await self._settled(reservation, NOTHING, "released")
+        await self._settled(reservation, NOTHING_SPENT, "released")
 
     async def _settled(self, reservation: Reservation, usage: Usage, state: State) -> None:
         try:

@@ -43,6 +43,11 @@ def unbilled(error: Failure) -> bool:
     return isinstance(error, openai.APIStatusError) or isinstance(error.__cause__, _NEVER_TAKEN)
 
 
+def speaks_of_tools(error: Failure) -> bool:
+    """Whether the server, which refused the request, says that it is for its tools: there is no code for it."""
+    return isinstance(error, openai.APIStatusError) and "tool" in error.message.casefold()
+
+
 def _of_answer(error: openai.APIError, server: str) -> Fault:
     if error.code in _TOO_LONG or error.type in _TOO_LONG or _SAID_TO_BE_TOO_LONG.search(error.message):
         return TooLong(f"the question and its passages are too long for {server}")

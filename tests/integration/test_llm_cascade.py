@@ -1,18 +1,19 @@
 """Two tiers behind one gateway: who is asked, when the large one takes over, and what the reader sees of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from retrieval.domain import Citation, CitationFound, TextDelta, TierReason
+from retrieval.domain import Citation, CitationFound, StepTaken, TextDelta, TierReason, Usage
 from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.cascade import Route
+from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import GatewayTurn, LlmGateway
-from retrieval.generation.llm import Draft
-from retrieval.generation.writing import Written, write
+from retrieval.generation.llm import Begun, ToolsAsked
+from retrieval.generation.writing import Stream, Written, write
 from tests.llm_servers import scripted as script
 from tests.llm_servers.gateways import ACME, ASKER, endpoint, gateway
 from tests.llm_servers.scripted import Script, ScriptedLlm, scripted_llm
@@ -28,7 +29,7 @@ UNCITED = "The pump was built by Elvis."
 DECLINED = "I do not know from these documents."
 FAINT = "Leave means freedom, sunshine [1]."
 
-Events = list[TextDelta | CitationFound | Written]
+Events = list[StepTaken | TextDelta | CitationFound | Written]
 
 
 async def _hold(citations: Sequence[Citation]) -> list[bool]:
@@ -42,9 +43,21 @@ async def _tiers(*small: ScriptedLlm, large: ScriptedLlm, **more: Any) -> AsyncI
         yield llm
 
 
+def _stream(turn: GatewayTurn) -> Stream:
+    """The turn's, of which no tools are asked."""
+
+    async def without_tools(draft: Draft) -> AsyncGenerator[Begun | str | Usage, None]:
+        async with aclosing(turn.stream(draft)) as pieces:
+            async for piece in pieces:
+                assert not isinstance(piece, ToolsAsked)
+                yield piece
+
+    return without_tools
+
+
 async def _events(llm: LlmGateway, start: Route = SIMPLE) -> tuple[Events, GatewayTurn]:
     async with llm.turn(ASKER, start=start.tier) as turn:
-        return [event async for event in write(turn, start, DRAFT, _hold)], turn
+        return [event async for event in write(_stream(turn), turn, start, DRAFT, _hold)], turn
 
 
 async def _written(llm: LlmGateway, start: Route = SIMPLE) -> Written:
@@ -170,7 +183,7 @@ async def test_a_doubted_answer_is_not_shown_where_the_large_tier_fails(fault: S
     with scripted_llm(*_answers(UNCITED, GOOD)) as small, scripted_llm(fault) as large:
         async with _tiers(small, large=large) as llm, llm.turn(ASKER) as turn:
             with pytest.raises(LlmUnavailable):
-                await anext(write(turn, SIMPLE, DRAFT, _hold))
+                await anext(write(_stream(turn), turn, SIMPLE, DRAFT, _hold))
         assert len(small.requests) == 1
 
 
@@ -224,7 +237,7 @@ async def test_a_citation_that_was_revoked_does_not_let_words_out() -> None:
 
     with scripted_llm(*_answers(GOOD)) as small, scripted_llm(*_answers(DECLINED)) as large:
         async with _tiers(small, large=large) as llm, llm.turn(ASKER) as turn:
-            events = [event async for event in write(turn, SIMPLE, DRAFT, revoked)]
+            events = [event async for event in write(_stream(turn), turn, SIMPLE, DRAFT, revoked)]
     last = events[-1]
     assert isinstance(last, Written)
     assert (last.text, last.served.reason) == (DECLINED, "escalated_no_citation")

@@ -10,8 +10,9 @@ import pytest
 from retrieval.access import caller, tenant_id
 from retrieval.domain import Served, Usage
 from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable
+from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import LlmGateway
-from retrieval.generation.llm import Begun, Draft
+from retrieval.generation.llm import Begun, ToolsAsked
 from retrieval.settings import LlmSettings
 from tests.llm_servers import scripted as script
 from tests.llm_servers.scripted import Script, ScriptedLlm, scripted_llm
@@ -20,7 +21,7 @@ DRAFT = Draft(question="How many days?", passages=())
 ACME = tenant_id("acme")
 ASKER = caller("acme", ())
 
-Pieces = list[Begun | str | Usage]
+Pieces = list[Begun | ToolsAsked | str | Usage]
 
 
 async def _ask(server: ScriptedLlm, **overrides: Any) -> tuple[str, Usage]:

@@ -10,8 +10,8 @@ import pytest
 from retrieval.domain import RankedPassage, Served
 from retrieval.endpoints import EndpointSettings
 from retrieval.errors import LlmInterrupted, LlmUnavailable
+from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import LlmGateway
-from retrieval.generation.llm import Draft
 from retrieval.generation.packing import count_tokens, counter_for
 from retrieval.settings import BreakerSettings
 from tests.llm_servers import scripted as script

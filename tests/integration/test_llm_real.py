@@ -27,8 +27,9 @@ from retrieval.endpoints import EndpointSettings
 from retrieval.errors import InvalidStructuredAnswer, LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.cascade import Route
 from retrieval.generation.citations import CitationStream
+from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import LlmGateway
-from retrieval.generation.llm import Begun, Draft
+from retrieval.generation.llm import Begun, ToolsAsked
 from retrieval.generation.schema_check import checked
 from retrieval.generation.structured import write_json
 from retrieval.generation.writing import Written
@@ -151,7 +152,7 @@ async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmS
     llm = LlmGateway(settings.model_copy(update=limits))
     draft = Draft(question="How many days of leave are there?", passages=(_passage(),))
 
-    async def usage() -> Begun | str | Usage:
+    async def usage() -> Begun | ToolsAsked | str | Usage:
         async with llm.turn(ASKER) as turn:
             return [piece async for piece in turn.stream(draft)][-1]
 

@@ -9,8 +9,8 @@ import pytest
 from retrieval.domain import Citation, ResponseFormat, TierReason
 from retrieval.errors import InvalidStructuredAnswer, LlmUnavailable
 from retrieval.generation.cascade import Route
+from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import LlmGateway
-from retrieval.generation.llm import Draft
 from retrieval.generation.schema_check import checked
 from retrieval.generation.structured import write_json
 from retrieval.generation.writing import Written

@@ -170,4 +170,5 @@ def test_label_values_are_known_in_advance() -> None:
         "pincite_http_requests",
         "pincite_shadow_recall",
         "pincite_llm_cost_usd",
+        "pincite_tool_steps",
     }

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from retrieval.access import caller
 from retrieval.database.store import Store
-from retrieval.domain import Usage
+from retrieval.domain import NOTHING_SPENT, Usage
 from retrieval.errors import BudgetExhausted
-from retrieval.spending.books import NOTHING
 from retrieval.spending.budgets import remove_budget, set_budget
 from retrieval.spending.ledger import Ledger
 from tests.bookkeeping import ADA, BEN, ORDER, USED, budget, opened, overshot, states, totals, windows_that_differ
@@ -96,7 +95,7 @@ async def test_nothing_is_settled_twice(accounts_store: Store, accounts: str) ->
     ledger = Ledger(accounts_store, 60)
     reservation = await ledger.reserve(ORDER)
     await asyncio.gather(*(ledger.settle(reservation, USED, "settled") for _ in range(8)))
-    await ledger.settle(reservation, NOTHING, "released")
+    await ledger.settle(reservation, NOTHING_SPENT, "released")
     assert (totals(accounts)[0], states(accounts)) == (750, ["settled"])
     assert windows_that_differ(accounts) == []
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from retrieval.access import caller, tenant_id
 from retrieval.endpoints import EndpointSettings
+from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import LlmGateway
-from retrieval.generation.llm import Begun, Draft
+from retrieval.generation.llm import Begun
 from retrieval.settings import BreakerSettings, LlmSettings
 from tests.llm_servers.scripted import ScriptedLlm
 

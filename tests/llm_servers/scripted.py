@@ -28,6 +28,7 @@ from retrieval.settings import LlmSettings
 from tests.fakes import OverlapReranker, WordEmbedder
 
 _FOREVER = 60.0
+_PIECE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,27 @@ def answer(
     if usage:
         events.append(_usage(*usage))
     return Script(events=tuple(events))
+
+
+def calling(*calls: tuple[str, str], text: str = "", usage: tuple[int, int] | None = (11, 7)) -> Script:
+    """Tool calls by name and written arguments, all at once and each in pieces, after these words."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": text}]
+    for at, (name, _) in enumerate(calls):
+        function = {"name": name, "arguments": ""}
+        deltas.append({"tool_calls": [{"index": at, "id": f"made-up-{at}", "type": "function", "function": function}]})
+    longest = max((len(written) for _, written in calls), default=0)
+    for start in range(0, longest, _PIECE):
+        for at, (_, written) in enumerate(calls):
+            if piece := written[start : start + _PIECE]:
+                deltas.append({"tool_calls": [{"index": at, "function": {"arguments": piece}}]})
+    events = [*(_chunk(delta) for delta in deltas), _chunk({}, finish_reason="tool_calls")]
+    return Script(events=(*events, _usage(*usage)) if usage else tuple(events))
+
+
+def deltas(*deltas: dict[str, Any], finish_reason: str | None = "stop") -> Script:
+    """A stream of just these deltas."""
+    events = [_chunk(delta) for delta in deltas]
+    return Script(events=(*events, _chunk({}, finish_reason=finish_reason)) if finish_reason else tuple(events))
 
 
 def status(code: int, *, retry_after: float | None = None, error: dict[str, Any] | None = None) -> Script:
