@@ -106,6 +106,7 @@ async def _write(
             raise
         except LlmUnavailable as error:
             _log.warning("llm_unavailable", reason=str(error))
+            await turn[0].leave()
             retrieval = _without_llm(retrieval)
         else:
             return
