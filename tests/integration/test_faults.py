@@ -124,5 +124,5 @@ async def test_over_http_a_crowd_is_shed_and_told_when_to_come_back(pumps: str) 
     assert shed.headers["retry-after"]
     assert shed.json()["error"]["code"] == "overloaded"
     served = [each.json()["served"] for each in answers if each.status_code == 200]
-    assert served == [{"endpoint": "e1", "model": "scripted", "attempts": 1}] * 3
+    assert served == [{"endpoint": "e1", "model": "scripted", "attempts": 1, "tier": None, "reason": None}] * 3
     assert ready["llm_endpoints"] == {"e1": {"state": "ready", "breaker": "closed"}}
