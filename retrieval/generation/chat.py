@@ -4,7 +4,7 @@ Everything that fails leaves as a `Fault`, whether before the first words or in 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -102,13 +102,16 @@ class ChatClient:
         self._client = _client(endpoint, settings)
 
     @asynccontextmanager
-    async def reply(self, text: ReplyText, deadline: float) -> AsyncIterator[Reply]:
+    async def reply(
+        self, text: ReplyText, deadline: float, *, shape: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Reply]:
         """An answer that has begun; leaving the block ends the upstream call. Raises `Fault`.
 
-        `text`, empty as yet, says what is asked and collects what comes of it.
+        `text`, empty as yet, says what is asked and collects what comes of it. `shape` is the protocol's
+        `response_format`: a server may refuse it, or take no notice of it.
         """
         first_by = min(deadline, _now() + self._settings.connect_timeout + self._settings.token_timeout)
-        chunks = await self._open(text, first_by)
+        chunks = await self._open(text, shape, first_by)
         try:
             reply = Reply(chunks, text, self._settings.token_timeout)
             await reply.begin(first_by, deadline)
@@ -128,12 +131,15 @@ class ChatClient:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _open(self, text: ReplyText, until: float) -> AsyncStream[ChatCompletionChunk]:
+    async def _open(
+        self, text: ReplyText, shape: Mapping[str, Any] | None, until: float
+    ) -> AsyncStream[ChatCompletionChunk]:
+        request = _request(self._endpoint, text.prompt, text.max_output_tokens)
+        if shape is not None:
+            request["response_format"] = shape
         try:
             async with asyncio.timeout_at(until):
-                chunks: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-                    **_request(self._endpoint, text.prompt, text.max_output_tokens)
-                )
+                chunks: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(**request)
         except FAILURES as error:
             text.declined = unbilled(error)
             raise fault_of(error, SERVER) from error

@@ -9,6 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from evals.judging.judge import open_judge
+from evals.judging.submission import Quoted, Source, Submission
+from evals.judging.verdict import Reason, Unjudged
 from retrieval.access import caller, tenant_id
 from retrieval.domain import Candidate, ChunkKey, CitationFound, Passage, RankedPassage, TextDelta, Usage
 from retrieval.endpoints import EndpointSettings
@@ -16,7 +19,7 @@ from retrieval.errors import LlmInterrupted, LlmUnavailable, Overloaded
 from retrieval.generation.citations import CitationStream
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Begun, Draft
-from retrieval.settings import LlmSettings
+from retrieval.settings import BreakerSettings, LlmSettings
 from tests.llm_servers.real import MODEL, Unobtainable, real_llm
 
 pytestmark = pytest.mark.llm
@@ -143,3 +146,26 @@ async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmS
     assert Counter(map(type, outcomes)) == {Usage: 6, Overloaded: 6}
     assert isinstance(await usage(), Usage)
     await llm.close()
+
+
+async def test_a_real_model_judges(settings: LlmSettings) -> None:
+    """A real server holds even the smallest model to a verdict's shape; where its numbers are wrong there is none."""
+    endpoint = EndpointSettings(name="judge", model=MODEL, base_url=settings.base_url)
+    short = settings.model_copy(update={"max_output_tokens": 400})
+    submission = Submission(
+        question="How many days of leave are there?",
+        sources=(Source(number=1, title="Leave", text=TEXT),),
+        sentences=("Annual leave is 30 working days. [1]",),
+        citations=(Quoted(number=1, quote="Annual leave is 30 working days."),),
+    )
+    async with open_judge(endpoint, short, BreakerSettings(), max_calls=2) as judge:
+        found = await judge.verdict(submission)
+
+    assert 1 <= judge.calls <= 2
+    assert len(judge.used) == judge.calls
+    assert not any(usage.estimated for usage in judge.used)
+    if isinstance(found, Unjudged):
+        assert found.reason is Reason.MALFORMED
+    else:
+        assert found.fits(submission)
+        assert all(0 <= score <= 1 for score in found.scores().values())
