@@ -47,7 +47,7 @@ def golden_relevance(asked: Asked) -> bool | None:
 def _of(asked: Asked, answerable: Sequence[Asked]) -> Iterator[Control]:
     case = asked.case
     yield _control(case, _founded(asked), founded=True, relevant=True)
-    beside = [passage for passage in asked.passages if not _is_about(passage.uri, case)]
+    beside = [passage for passage in asked.passages if _is_beside(passage, case)]
     if len(beside) >= len(case.answers):
         yield _control(case, list(zip(case.answers, beside, strict=False)), founded=False, relevant=True)
     if others := [each for each in answerable if _are_apart(each.case, case)]:
@@ -99,6 +99,12 @@ def _line(quote: str) -> str:
 
 def _is_about(uri: str, case: Case) -> bool:
     return case.grades.get(uri, 0) > 0 or uri in case.neutral
+
+
+def _is_beside(passage: Passage, case: Case) -> bool:
+    """Of a document that is not about it, and without the answer's words, which may stand there by chance."""
+    said = any(answer.stands_in(answer.uri, passage.text) for answer in case.answers)
+    return not said and not _is_about(passage.uri, case)
 
 
 def _are_apart(one: Case, other: Case) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 from evals.judging.verdict import Dimension
 from retrieval.endpoints import EndpointSettings
@@ -43,13 +43,9 @@ def judge_options(
         if url is not None or written:
             raise InputError("--judge-url and --judge-gate need --judge-model")
         return None
-    try:
-        endpoint = EndpointSettings(
-            name="judge", model=model, base_url=url, api_key_env=KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None
-        )
-    except ValidationError as error:
-        raise InputError(f"--judge-model: {error.errors(include_input=False)[0]['msg']}") from error
-    return JudgeOptions(endpoint=endpoint, max_calls=max_calls, verdicts=verdicts, gates=dict(map(_gate, written)))
+    return JudgeOptions(
+        endpoint=_endpoint(model, url), max_calls=max_calls, verdicts=verdicts, gates=dict(map(_gate, written))
+    )
 
 
 def judge_settings(settings: LlmSettings) -> LlmSettings:
@@ -57,6 +53,18 @@ def judge_settings(settings: LlmSettings) -> LlmSettings:
     return settings.model_copy(
         update={"max_output_tokens": _MAX_OUTPUT_TOKENS, "token_timeout": _TOKEN_TIMEOUT, "deadline": _DEADLINE}
     )
+
+
+def _endpoint(model: str, url: str | None) -> EndpointSettings:
+    key = KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None
+    try:
+        if url is not None:
+            TypeAdapter(HttpUrl).validate_python(url)
+        return EndpointSettings(name="judge", model=model, base_url=url, api_key_env=key)
+    except ValidationError as error:
+        # Without the input: a URL may hold a password.
+        first = error.errors(include_input=False)[0]
+        raise InputError(f"--judge-model or --judge-url: {first['msg']}") from None
 
 
 def _gate(written: str) -> tuple[Dimension, float]:

@@ -16,6 +16,7 @@ from evals.judging.rubric import RUBRIC
 from evals.judging.session import AT_ONCE, Verdicts, agenda, estimate, hold
 from evals.judging.verdict import Dimension, Reason, Unjudged, Verdict
 from retrieval.endpoints import EndpointSettings
+from retrieval.errors import InvalidDataset
 from retrieval.settings import BreakerSettings
 from tests.llm_servers.judges import by, generous, literal, shown_to
 from tests.llm_servers.scripted import (
@@ -40,9 +41,10 @@ WELL = answer(json.dumps(GOOD), usage=(100, 20))
 
 @asynccontextmanager
 async def judge_at(server: ScriptedLlm, *, max_calls: int = 100, **more: Any) -> AsyncIterator[Judge]:
-    """A judge at this server, with time-outs short enough for a test."""
+    """A judge at this server, waited for as long as a busy machine may need."""
     endpoint = EndpointSettings(name="judge", model="m", base_url=server.base_url)
-    async with open_judge(endpoint, server.settings(**more), BreakerSettings(), max_calls) as judge:
+    settings = server.settings(**{"token_timeout": 10.0, "deadline": 30.0, **more})
+    async with open_judge(endpoint, settings, BreakerSettings(), max_calls) as judge:
         yield judge
 
 
@@ -116,7 +118,7 @@ async def test_a_server_without_schemas() -> None:
 )
 async def test_a_judge_that_fails(script: Script, reason: Reason) -> None:
     """However its server fails there is no verdict, a reason for it, and none of the server's own words."""
-    found, server = await verdict_by(script)
+    found, server = await verdict_by(script, token_timeout=1.0)
 
     assert isinstance(found, Unjudged)
     assert found.reason is reason
@@ -225,6 +227,19 @@ async def test_a_run_that_is_broken_off_keeps_what_it_had(tmp_path: Path) -> Non
 
     assert len(path.read_text().splitlines()) == 6
     assert asked_for == len(server.requests)
+
+
+async def test_verdicts_that_cannot_be_kept(tmp_path: Path) -> None:
+    """A run that cannot write down what it is paying for ends at once, with what is wrong."""
+    folder = tmp_path / "folder"
+    with scripted_llm(by(generous)) as server:
+        async with judge_at(server) as judge:
+            kept = KeptVerdicts(folder / "verdicts.jsonl")
+            folder.write_text("not a folder")
+            with pytest.raises(InvalidDataset, match="cannot be written"):
+                await hold(agenda(RUN), judge, kept)
+
+    assert len(server.requests) <= 2 * AT_ONCE
 
 
 async def test_praise_inside_an_answer() -> None:

@@ -147,6 +147,8 @@ def test_a_gate_that_is_none(gate: str) -> None:
         ["--judge-url", "http://127.0.0.1:1/v1"],
         ["--judge-gate", "groundedness=.9"],
         ["--judge-model", ""],
+        ["--judge-model", "m", "--judge-url", "localhost:8000"],
+        ["--judge-model", "m", "--judge-url", "http://[::1"],
         ["--judge-model", "m", "--judge-gate", "fluency=1"],
     ],
 )

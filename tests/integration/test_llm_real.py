@@ -151,14 +151,15 @@ async def test_a_real_server_is_not_asked_for_more_than_it_can_do(settings: LlmS
 async def test_a_real_model_judges(settings: LlmSettings) -> None:
     """A real server holds even the smallest model to a verdict's shape; where its numbers are wrong there is none."""
     endpoint = EndpointSettings(name="judge", model=MODEL, base_url=settings.base_url)
-    short = settings.model_copy(update={"max_output_tokens": 400})
+    # A rubric is long to read for a busy machine.
+    patient = settings.model_copy(update={"max_output_tokens": 120, "token_timeout": 240, "deadline": 480})
     submission = Submission(
         question="How many days of leave are there?",
         sources=(Source(number=1, title="Leave", text=TEXT),),
         sentences=("Annual leave is 30 working days. [1]",),
         citations=(Quoted(number=1, quote="Annual leave is 30 working days."),),
     )
-    async with open_judge(endpoint, short, BreakerSettings(), max_calls=2) as judge:
+    async with open_judge(endpoint, patient, BreakerSettings(), max_calls=2) as judge:
         found = await judge.verdict(submission)
 
     assert 1 <= judge.calls <= 2

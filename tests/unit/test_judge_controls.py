@@ -118,6 +118,16 @@ def test_no_control_from_a_document_that_is_about_it() -> None:
     assert only.good[FOUNDED]
 
 
+def test_no_control_from_the_same_words_elsewhere() -> None:
+    """A document that happens to say the same proves nothing made up, whatever the judgements know of it."""
+    first = golden(0)
+    copies = [replace(each, text=f"Copied. {first.case.answers[0].quote}") for each in first.passages]
+
+    [only] = controls([replace(first, passages=tuple(copies))], 1)
+
+    assert only.good[FOUNDED]
+
+
 def test_no_control_from_another_tenant() -> None:
     """Nobody's question is answered with another tenant's words, not even in a made-up answer."""
     elsewhere = replace(golden(1).case.caller, tenant=tenant_id("elsewhere"))
