@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.judging.agreement import Agreement
-from evals.judging.judgement import LEAST_KAPPA, Consistency, Finding, Judgement
+from evals.judging.judgement import LEAST_LABELS, Consistency, Finding, Judgement
 from evals.judging.session import Judged
 from evals.judging.verdict import Verdict
 from evals.report import new_table, number
@@ -94,12 +94,11 @@ def _consistency_line(of: Consistency) -> str:
 
 
 def _distrust(finding: Finding) -> str:
-    if math.isnan(finding.agreement.low):
-        return f"nothing tells whether the judge is right in {finding.dimension}: it is not to be trusted in it"
-    return (
-        f"the judge is not to be trusted in {finding.dimension}: its agreement with known grades may be as low as"
-        f" {finding.agreement.low:.2f} (kappa, {finding.agreement.labels} labels; {LEAST_KAPPA} is asked for)"
-    )
+    of = finding.agreement
+    distrust = f"the judge is not to be trusted in {finding.dimension}"
+    if of.labels < LEAST_LABELS or math.isnan(of.low):
+        return f"{distrust}: {of.labels} known grades are too few, or too much alike, to tell"
+    return f"{distrust}: its agreement with {of.labels} known grades may be as low as kappa {of.low:.2f}"
 
 
 def _finding_json(finding: Finding) -> dict[str, Any]:

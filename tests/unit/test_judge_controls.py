@@ -278,9 +278,20 @@ def test_the_section_in_words() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "judged by m, rubric 1" in text
     assert "without a verdict: 1 unavailable of 30 answers (3%)" in text
-    assert text.count("nothing tells whether the judge is right") == 3
+    assert text.count("0 known grades are too few") == 3
     assert "1 calls, 10 tokens in, 5 out" in text
     assert "a note" in text
+
+
+def test_a_judge_that_disagrees_in_words() -> None:
+    """Who grades wrongly is said to, with how wrong it may be."""
+    plan = agenda(RUN)
+    pleased = [graded(each.submission, founded=True, relevant=True, cited=True) for each in plan.controls]
+    console = Console(file=StringIO(), width=150)
+    print_judgement(console, judged(plan, pleased, {}))
+
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "not to be trusted in relevance: its agreement with 60 known grades may be as low as kappa 0.00" in text
 
 
 def test_the_section_in_json() -> None:
