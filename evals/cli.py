@@ -20,6 +20,9 @@ from retrieval.settings import Settings
 if TYPE_CHECKING:
     from evals.dataset import Subject
     from evals.evaluation import Evaluation, Progress
+    from evals.judging.judgement import Judgement
+    from evals.judging.options import JudgeOptions
+    from evals.judging.session import Verdicts
     from evals.runner import OnCase
 
 _ON_STDERR = Console(stderr=True)
@@ -38,6 +41,15 @@ def eval_command(
     baseline: Annotated[Path | None, typer.Option(help="Another baseline file than the set's own")] = None,
     save_baseline: Annotated[bool, typer.Option("--save-baseline", help="Keep this run as the baseline")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole result to this file")] = None,
+    judge_model: Annotated[
+        str | None, typer.Option(help="Also: answers judged by this model; its key is PINCITE_JUDGE_API_KEY")
+    ] = None,
+    judge_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible API; unset: OpenAI's")] = None,
+    judge_max_calls: Annotated[int, typer.Option(min=0, help="Most calls to the judge; 0: kept verdicts only")] = 500,
+    judge_gate: Annotated[
+        list[str] | None, typer.Option(help="Fail below this mean, such as groundedness=.9; several are allowed")
+    ] = None,
+    verdicts: Annotated[Path | None, typer.Option(help="Verdicts kept in another file than the data dir's")] = None,
 ) -> None:
     """Ask a set of questions as they are served, measure, and compare with the kept baseline.
 
@@ -48,9 +60,14 @@ def eval_command(
         raise InputError("--golden or --beir: one set at a time")
     if sample_queries is not None and save_baseline:
         raise InputError("a sample is no baseline: leave out --sample-queries")
+    kept = verdicts or data_dir / "verdicts.jsonl"
+    options = _judge_options(judge_model, judge_url, judge_max_calls, kept, judge_gate or [])
     subject = _subject(beir, sample_queries)
+    if options is not None and not subject.dataset.writes_answers:
+        raise InputError("--judge-model: of this set only rankings are measured, there are no answers to judge")
     evaluation = _evaluate(subject, data_dir, ablate=ablate)
-    if not _conclude(evaluation, baseline, tolerance, json_file, save_baseline=save_baseline):
+    judged = None if options is None else _judge(evaluation, options)
+    if not _conclude(evaluation, judged, baseline, tolerance, json_file, save_baseline=save_baseline):
         raise typer.Exit(1)
 
 
@@ -88,8 +105,47 @@ def _settings(data_dir: Path) -> Settings:
     )
 
 
+def _judge_options(
+    model: str | None, url: str | None, max_calls: int, verdicts: Path, gates: list[str]
+) -> "JudgeOptions | None":
+    if model is None and url is None and not gates:
+        return None
+    from evals.judging.options import judge_options
+
+    return judge_options(model, url, max_calls, verdicts, gates)
+
+
+def _judge(evaluation: "Evaluation", options: "JudgeOptions") -> "Judgement":
+    """The judge's word on the answers. What it will take is said first, on stderr."""
+    from evals.judging.judge import open_judge
+    from evals.judging.judgement import judgement
+    from evals.judging.kept import KeptVerdicts
+    from evals.judging.options import judge_settings
+    from evals.judging.session import agenda, estimate, hold
+
+    kept, plan, settings = KeptVerdicts(options.verdicts), agenda(evaluation.asked), Settings()
+    ahead = estimate(plan, options.endpoint.model, kept)
+    _ON_STDERR.print(f"judge {options.endpoint.model}: {ahead}; at most {options.max_calls} calls", soft_wrap=True)
+
+    async def held(on_verdict: "OnCase") -> "Verdicts":
+        limits = judge_settings(settings.llm), settings.breaker
+        async with open_judge(options.endpoint, *limits, options.max_calls) as judge:
+            return await hold(plan, judge, kept, on_verdict)
+
+    with _progress() as progress:
+        verdicts = asyncio.run(held(progress("judge", ahead.to_ask)))
+    writer = evaluation.parts.get("llm")
+    return judgement(evaluation.asked, plan, verdicts, options.gates, [*kept.notes, *options.notes(str(writer))])
+
+
 def _conclude(
-    evaluation: "Evaluation", other: Path | None, tolerance: float, json_file: Path | None, *, save_baseline: bool
+    evaluation: "Evaluation",
+    judged: "Judgement | None",
+    other: Path | None,
+    tolerance: float,
+    json_file: Path | None,
+    *,
+    save_baseline: bool,
 ) -> bool:
     """Reports, keeps what is to be kept; True when nothing speaks against this run."""
     from evals.baseline import BASELINES, baseline_of, compare, load, objections, save
@@ -99,9 +155,16 @@ def _conclude(
     kept = load(path)
     comparisons = compare(evaluation.values, kept)
     found = objections(comparisons, evaluation.values, evaluation.leaks, tolerance)
-    print_report(Console(width=None if sys.stdout.isatty() else 150), evaluation, comparisons, kept, found)
+    console, section = Console(width=None if sys.stdout.isatty() else 150), {}
+    if judged is not None:
+        from evals.judging.report import judgement_json, print_judgement
+
+        found = (*found, *judged.objections)
+        section = {"judge": judgement_json(judged)}
+        print_judgement(console, judged)
+    print_report(console, evaluation, comparisons, kept, found)
     if json_file is not None:
-        result = result_json(evaluation, comparisons, kept, found)
+        result = result_json(evaluation, comparisons, kept, found) | section
         json_file.write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")
     if save_baseline:
         save(baseline_of(evaluation.dataset, evaluation.values, evaluation.latencies, evaluation.parts), path)

@@ -34,6 +34,14 @@ class GoldenAnswer:
     uri: str
     quote: str
 
+    def stands_in(self, uri: str, text: str) -> bool:
+        """Whether this text of this document holds the words."""
+        return uri == self.uri and _collapsed(self.quote) in _collapsed(text)
+
+    def is_cited_by(self, uri: str, quote: str) -> bool:
+        """Whether a quote of this document holds the words, or is a part of them."""
+        return self.stands_in(uri, quote) or (uri == self.uri and _collapsed(quote) in _collapsed(self.quote))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -119,6 +127,10 @@ def _fingerprint(cases: Sequence[Case], acls: Acls) -> str:
     for tenant, documents in sorted(acls.items()):
         digest.update(json.dumps([tenant, sorted(documents)]).encode())
     return digest.hexdigest()[:16]
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.split())
 
 
 def read_json_lines(path: Path, line_type: type[Line]) -> Iterator[Line]:

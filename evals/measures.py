@@ -152,14 +152,8 @@ def _same_document(citation: Citation, answer: GoldenAnswer) -> bool:
 
 
 def _same_words(citation: Citation, answer: GoldenAnswer) -> bool:
-    cited, golden = _collapsed(citation.quote), _collapsed(answer.quote)
-    return citation.uri == answer.uri and (golden in cited or cited in golden)
+    return answer.is_cited_by(citation.uri, citation.quote)
 
 
 def _found_in_passages(answer: GoldenAnswer, served: Served) -> float:
-    quote = _collapsed(answer.quote)
-    return float(any(passage.uri == answer.uri and quote in _collapsed(passage.text) for passage in served.passages))
-
-
-def _collapsed(text: str) -> str:
-    return " ".join(text.split())
+    return float(any(answer.stands_in(passage.uri, passage.text) for passage in served.passages))

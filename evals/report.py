@@ -55,14 +55,14 @@ def print_report(
 def _measures_table(evaluation: Evaluation, comparisons: Iterable[Comparison]) -> Table:
     dataset = evaluation.dataset
     title = f"{dataset.name} · {len(dataset.cases)} questions{' (a sample)' if dataset.sampled else ''}"
-    table = _table(title, "measure", "questions", "value", "baseline", "difference", "p", "")
+    table = new_table(title, "measure", "questions", "value", "baseline", "difference", "p", "")
     for found in comparisons:
         table.add_row(
             found.measure,
             str(found.questions),
-            _number(found.value),
-            _number(found.baseline),
-            _number(found.difference, signed=True),
+            number(found.value),
+            number(found.baseline),
+            number(found.difference, signed=True),
             _chance(found.p_value),
             _verdict(found),
         )
@@ -82,11 +82,11 @@ def _kinds_table(evaluation: Evaluation) -> Table:
     kinds: dict[str, list[Asked]] = defaultdict(list)
     for each in evaluation.asked:
         kinds[each.case.kind].append(each)
-    table = _table("by kind", "kind", "questions", *(_SHORT.get(name, name) for name in _BY_KIND), "confidence")
+    table = new_table("by kind", "kind", "questions", *(_SHORT.get(name, name) for name in _BY_KIND), "confidence")
     for kind, asked in kinds.items():
         means = (mean(_of(evaluation.values.get(name, {}), asked)) for name in _BY_KIND)
         confidence = mean(each.confidence for each in asked)
-        table.add_row(kind, str(len(asked)), *(_number(value) for value in means), _number(confidence))
+        table.add_row(kind, str(len(asked)), *(number(value) for value in means), number(confidence))
     return table
 
 
@@ -97,12 +97,12 @@ def _of(values: Mapping[str, float], asked: Iterable[Asked]) -> list[float]:
 def _ablation_table(ablation: Mapping[str, Values]) -> Table:
     """Each variant's means; the p-values are of nDCG@10 against `fused`."""
     measures = list(next(iter(ablation.values())))
-    table = _table("with parts left out", "variant", *measures, "p (nDCG@10, to fused)")
+    table = new_table("with parts left out", "variant", *measures, "p (nDCG@10, to fused)")
     fused = ablation["fused"].get("nDCG@10", {})
     for name, values in ablation.items():
         differences = [value - fused[case] for case, value in values.get("nDCG@10", {}).items()]
         p_value = None if name == "fused" else paired_p_value(differences)
-        table.add_row(name, *(_number(mean(values[measure].values())) for measure in measures), _chance(p_value))
+        table.add_row(name, *(number(mean(values[measure].values())) for measure in measures), _chance(p_value))
     return table
 
 
@@ -176,7 +176,8 @@ def _question_json(evaluation: Evaluation, asked: Asked) -> dict[str, Any]:
     return content
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
+    """Without rows; text stands to the left, numbers to the right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         text = column in {columns[0], ""}
@@ -185,10 +186,10 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _chance(p_value: float | None) -> str:
-    return "< .001" if p_value is not None and p_value < 0.001 else _number(p_value)
+    return "< .001" if p_value is not None and p_value < 0.001 else number(p_value)
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
+def number(value: float | None, *, signed: bool = False) -> str:
     """Three digits; nothing for a number there is not (None, or the mean of nothing)."""
     if value is None or value != value:
         return ""

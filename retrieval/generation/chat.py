@@ -140,11 +140,10 @@ class ChatClient:
         await self._client.close()
 
     async def _open(self, text: ReplyText, until: float) -> AsyncStream[ChatCompletionChunk]:
+        request = _request(self._endpoint, text.prompt, text.max_output_tokens)
         try:
             async with asyncio.timeout_at(until):
-                chunks: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-                    **_request(self._endpoint, text.prompt, text.max_output_tokens)
-                )
+                chunks: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(**request)
         except FAILURES as error:
             text.declined = unbilled(error)
             if text.prompt.tools and speaks_of_tools(error):

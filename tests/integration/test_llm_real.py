@@ -10,6 +10,9 @@ from uuid import UUID
 
 import pytest
 
+from evals.judging.judge import open_judge
+from evals.judging.submission import Quoted, Source, Submission
+from evals.judging.verdict import Reason, Unjudged
 from retrieval.access import caller, tenant_id
 from retrieval.domain import (
     Candidate,
@@ -33,7 +36,7 @@ from retrieval.generation.llm import Begun, ToolsAsked
 from retrieval.generation.schema_check import checked
 from retrieval.generation.structured import write_json
 from retrieval.generation.writing import Written
-from retrieval.settings import LlmSettings
+from retrieval.settings import BreakerSettings, LlmSettings
 from tests.llm_servers.real import MODEL, Unobtainable, real_llm
 
 pytestmark = pytest.mark.llm
@@ -206,3 +209,27 @@ async def test_a_real_server_without_its_mode_is_not_believed(settings: LlmSetti
     with suppress(InvalidStructuredAnswer):
         written = await _json_of(settings, LEAVE, "off")
         assert written.outcome in {"answered", "unsupported", "refused"}
+
+
+async def test_a_real_model_judges(settings: LlmSettings) -> None:
+    """A real server holds even the smallest model to a verdict's shape; where its numbers are wrong there is none."""
+    endpoint = EndpointSettings(name="judge", model=MODEL, base_url=settings.base_url)
+    # A rubric is long to read for a busy machine.
+    patient = settings.model_copy(update={"max_output_tokens": 120, "token_timeout": 240, "deadline": 480})
+    submission = Submission(
+        question="How many days of leave are there?",
+        sources=(Source(number=1, title="Leave", text=TEXT),),
+        sentences=("Annual leave is 30 working days. [1]",),
+        citations=(Quoted(number=1, quote="Annual leave is 30 working days."),),
+    )
+    async with open_judge(endpoint, patient, BreakerSettings(), max_calls=2) as judge:
+        found = await judge.verdict(submission)
+
+    assert 1 <= judge.calls <= 2
+    assert len(judge.used) == judge.calls
+    assert not any(usage.estimated for usage in judge.used)
+    if isinstance(found, Unjudged):
+        assert found.reason is Reason.MALFORMED
+    else:
+        assert found.fits(submission)
+        assert all(0 <= score <= 1 for score in found.scores().values())

@@ -6,7 +6,7 @@ Chat completions are streamed by script. Embeddings are those of `WordEmbedder`,
     with scripted_llm(status(429, retry_after=0.01), answer("Thirty days [1].")) as server:
         llm = LlmGateway(server.settings())
 
-Each request takes the next script; the last one repeats.
+Each request takes the next script; the last one repeats. A script may also be a function of the request.
 """
 
 import asyncio
@@ -46,6 +46,9 @@ class Script:
     done: bool = True
     spoil: Callable[[dict[str, Any]], str] = json.dumps
     """What an embedding or a ranking is turned into before it is sent."""
+
+
+Scripted = Script | Callable[[dict[str, Any]], Script]
 
 
 def answer(
@@ -161,7 +164,7 @@ _HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "m
 class ScriptedLlm:
     """The running server: what it was asked, and how many of its streams were left before their end."""
 
-    def __init__(self, scripts: Sequence[Script]) -> None:
+    def __init__(self, scripts: Sequence[Scripted]) -> None:
         self.scripts = list(scripts)
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -198,7 +201,8 @@ class ScriptedLlm:
         self.requests.append(await request.json())
         self.headers.append(dict(request.headers))
         self.paths.append(f"{request.url.path}?{request.url.query}")
-        script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
+        scripted = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
+        script = scripted if isinstance(scripted, Script) else scripted(self.requests[-1])
         if script.hang_before_headers:
             await self._linger(request)
         return script
@@ -271,7 +275,7 @@ class _Cut(Exception):
 
 
 @contextmanager
-def scripted_llm(*scripts: Script) -> Iterator[ScriptedLlm]:
+def scripted_llm(*scripts: Scripted) -> Iterator[ScriptedLlm]:
     """A scripted server on a free loopback port, running in a thread until the block ends."""
     state = ScriptedLlm(scripts or (answer("Thirty days [1]."),))
     app = Starlette(

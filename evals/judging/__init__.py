@@ -1,0 +1,1 @@
+"""A language model as a judge of answers, and what its word is worth: a second opinion beside the measures."""
