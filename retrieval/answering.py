@@ -1,6 +1,6 @@
 """The way from a question to a cited answer. Reads from top to bottom; `retrieval/searching.py` finds the passages.
 
-search → take a turn at the LLM → pack → generate → verify citations, or quote
+search → take a turn at the LLM → pack → generate → verify citations, or quote → guard
 
 No connection is held while a model runs, and every read is made as the caller.
 """
@@ -28,6 +28,8 @@ from retrieval.errors import LlmInterrupted, LlmUnavailable, PinciteError
 from retrieval.generation.citations import CitationStream
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
 from retrieval.generation.llm import Begun, Draft, Turn
+from retrieval.generation.prompting import SYSTEM
+from retrieval.guarding.answers import AnswerGuard
 from retrieval.reading import standing
 from retrieval.searching import retrieve
 from retrieval.timing import Stopwatch
@@ -48,7 +50,8 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     async with _turn(engine, question, retrieval) as turn:
         yield PassagesFound(retrieval=retrieval)
         try:
-            async with aclosing(_write(engine, turn, question, retrieval, watch)) as events:
+            guard = AnswerGuard(engine.settings.guard, retrieval.passages, SYSTEM)
+            async with aclosing(guard.watch(_write(engine, turn, question, retrieval, watch))) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
                         engine.telemetry.answered(event, retrieval)

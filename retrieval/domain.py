@@ -204,6 +204,8 @@ class Citation:
     char_end: int
     quote: str
     support: float
+    redacted: bool = False
+    """Something was taken out of the quote; its span is still that of the whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +247,17 @@ but no citation of it holds; it may also be its own way of saying that it does n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """How often something was taken out of an answer that may not leave: links to what no cited document names,
+    credentials, by policy personal data, our own instructions."""
+
+    links: int = 0
+    secrets: int = 0
+    pii: int = 0
+    instructions: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFinished:
     """The end of a good stream.
 
@@ -263,6 +276,7 @@ class AnswerFinished:
     timings_ms: Mapping[str, float]
     served: Served | None = None
     """None when no LLM wrote it."""
+    guarded: Guarded = Guarded()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,6 +171,20 @@ class SearchSettings(BaseSettings):
     refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which nothing is quoted as an answer")
 
 
+class GuardSettings(BaseSettings):
+    """What may not leave in an answer, and what a provider may not see. Links to foreign places never pass."""
+
+    model_config = _group("PINCITE_GUARD_")
+
+    secrets: Literal["redact", "off"] = Field("redact", description="Credentials in answers and quotes: redact, off")
+    pii: Literal["redact", "off"] = Field(
+        "off", description="E-mail addresses, phone numbers, IBANs, cards, SSNs in answers and quotes: redact, off"
+    )
+    provider_pii: Literal["mask", "off"] = Field(
+        "off", description="The same, before the LLM's provider sees it: mask (the answer has it again), off"
+    )
+
+
 class ApiSettings(BaseSettings):
     """The HTTP server."""
 
@@ -218,5 +232,6 @@ class Settings:
     llm: LlmSettings = field(default_factory=partial(_read, LlmSettings))
     breaker: BreakerSettings = field(default_factory=partial(_read, BreakerSettings))
     search: SearchSettings = field(default_factory=partial(_read, SearchSettings))
+    guard: GuardSettings = field(default_factory=partial(_read, GuardSettings))
     api: ApiSettings = field(default_factory=partial(_read, ApiSettings))
     ingest: IngestSettings = field(default_factory=partial(_read, IngestSettings))

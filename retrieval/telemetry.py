@@ -5,11 +5,12 @@ A label's values are a short list known in the code: never a tenant, a principal
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict, fields
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
-from retrieval.domain import AnswerFinished, Degradation, DensePath, Outcome, Retrieval
+from retrieval.domain import AnswerFinished, Degradation, DensePath, Guarded, Outcome, Retrieval
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (10, 100, 1_000, 5_000, 20_000, 100_000, 1_000_000)
@@ -30,6 +31,9 @@ class Telemetry:
         self._examined = self._histogram("search_rows_examined", "Chunks compared, word postings read", "leg", _ROWS)
         self._degradations = self._counter("degradations", "What gave way, by code", "code", Degradation)
         self._answers = self._counter("answers", "Answers, by how they ended", "outcome", (*get_args(Outcome), _FAILED))
+        self._guarded = self._counter(
+            "guarded", "Taken out of answers, by what it was", "what", (one.name for one in fields(Guarded))
+        )
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
         self._shadows = self._counter(
@@ -56,6 +60,8 @@ class Telemetry:
         """An answer came to a good end; what its retrieval degraded by is counted already."""
         self._answers.labels(finished.outcome).inc()
         self._degraded(set(finished.degraded) - set(retrieval.degraded))
+        for what, times in asdict(finished.guarded).items():
+            self._guarded.labels(what).inc(times)
 
     def answer_failed(self) -> None:
         """An answer broke off."""

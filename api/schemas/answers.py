@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Rounded, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
-from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Usage
+from retrieval.domain import AnswerFinished, Citation, Degradation, Guarded, Outcome, Served, Usage
 
 
 class CitationOut(Place):
@@ -15,6 +15,7 @@ class CitationOut(Place):
     number: int = Field(description="The passage it was found in, and the `[n]` in the answer's text")
     quote: str
     support: float = Field(description="0 to 1: the share of the claim's content words that stand in the quote")
+    redacted: bool = Field(description="Something was taken out of the quote; the offsets are those of the whole")
 
     @classmethod
     def of(cls, citation: Citation) -> Self:
@@ -31,6 +32,7 @@ class CitationOut(Place):
             char_end=citation.char_end,
             quote=citation.quote,
             support=citation.support,
+            redacted=citation.redacted,
         )
 
 
@@ -60,6 +62,19 @@ class ServedOut(Wire):
         return cls(endpoint=served.endpoint, model=served.model, attempts=served.attempts)
 
 
+class GuardedOut(Wire):
+    """How often something was taken out of the answer that may not leave."""
+
+    links: int = Field(description="Links and images that lead where no cited document does")
+    secrets: int = Field(description="Credentials")
+    pii: int = Field(description="Personal data, where the operator's policy is to remove it")
+    instructions: int = Field(description="The service's own instructions")
+
+    @classmethod
+    def of(cls, guarded: Guarded) -> Self:
+        return cls(links=guarded.links, secrets=guarded.secrets, pii=guarded.pii, instructions=guarded.instructions)
+
+
 class PassagesEvent(SearchResponse):
     """Event `passages`: always first."""
 
@@ -86,6 +101,7 @@ class FinishedEvent(Wire):
     answered_by: str = Field(description="The model's name, or `extractive`")
     usage: UsageOut | None
     served: ServedOut | None = Field(description="null where no LLM wrote it")
+    guarded: GuardedOut
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -121,6 +137,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "answered_by": finished.answered_by,
         "usage": UsageOut.of(finished.usage) if finished.usage else None,
         "served": ServedOut.of(finished.served) if finished.served else None,
+        "guarded": GuardedOut.of(finished.guarded),
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),
     }
