@@ -28,6 +28,7 @@ from retrieval.errors import LlmInterrupted, LlmUnavailable, PinciteError
 from retrieval.generation.citations import CitationStream
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
 from retrieval.generation.llm import Begun, Draft, Turn
+from retrieval.generation.masking import MaskingTurn
 from retrieval.generation.prompting import SYSTEM
 from retrieval.guarding.answers import AnswerGuard
 from retrieval.reading import standing
@@ -71,7 +72,7 @@ async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> Asy
         yield None
         return
     async with engine.llm.turn(question.caller) as turn:
-        yield turn
+        yield MaskingTurn(turn) if engine.settings.guard.provider_pii == "mask" else turn
 
 
 async def _write(

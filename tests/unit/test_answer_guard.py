@@ -50,7 +50,11 @@ async def test_a_link_waits_for_its_citation() -> None:
     """A link that a passage names leaves once that passage is cited in its line, else without its destination."""
     cited = quoted(1, "for leave")
     assert finished(await guarded(f"See [here]({LINK}) ", "[1]", cited, ".")).text == f"See [here]({LINK}) [1]."
-    for events in ([f"See [here]({LINK}).\nMore [1]", cited, "."], [f"See [here]({LINK}) [2]", quoted(2, "Other")]):
+    late: list[list[str | Citation]] = [
+        [f"See [here]({LINK}).\nMore [1]", cited, "."],
+        [f"See [here]({LINK}) [2]", quoted(2, "Other")],
+    ]
+    for events in late:
         end = finished(await guarded(*events))
         assert end.text.startswith("See [here]")
         assert LINK not in end.text

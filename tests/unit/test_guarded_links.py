@@ -1,15 +1,13 @@
 """No link leaves that a cited document does not name, however it is written and however the text is cut."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from retrieval.guarding.destinations import TRAILING, Destinations, normal
 from retrieval.guarding.links import LinkFilter
+from tests.attacks.rendering import destinations_of, is_name
 from tests.unit.test_citations import ranked
 
 OK = "https://docs.acme.example/leave?year=2026"
@@ -18,10 +16,6 @@ PASSAGES = (
     ranked(2, "https://other.example/x"),
 )
 ALLOWED = {normal(OK), normal("www.acme.example/faq"), normal("leave.hr.acme.com"), normal("doc/1")}
-_MARKDOWN = MarkdownIt("gfm-like", {"html": True, "linkify": True})
-_LOADS = "href|src|srcset|style|action|data|poster|background|url"
-_ATTRIBUTE = re.compile(rf"<[a-z!/?][^<>]*(?:[\s\"'/]on\w+|{_LOADS})\s*[=(]", re.IGNORECASE)
-_WORD = re.compile(r"(?:https?://|mailto:)[^/?#]*", re.IGNORECASE)
 
 
 def filtered(pieces: Sequence[str], cited: Sequence[int] = (1,)) -> str:
@@ -32,30 +26,9 @@ def filtered(pieces: Sequence[str], cited: Sequence[int] = (1,)) -> str:
     return "".join(map(links.feed, pieces)) + links.finish()
 
 
-def destinations_of(text: str) -> Iterator[str]:
-    """Everything that the rendered text leads to or loads."""
-    for token in _tokens(_MARKDOWN.parse(text)):
-        if token.type in {"html_block", "html_inline"}:
-            yield from (found[0] for found in _ATTRIBUTE.finditer(token.content))
-            yield from re.findall(r"<(?:script|style|iframe|svg|base|meta|object|form)\b", token.content, re.IGNORECASE)
-        yield from (str(token.attrs[name]) for name in ("href", "src") if name in token.attrs)
-
-
-def _tokens(tokens: Sequence[Token]) -> Iterator[Token]:
-    for token in tokens:
-        yield token
-        yield from _tokens(token.children or ())
-
-
 def forbidden(text: str) -> list[str]:
     """Destinations that are neither allowed, closing punctuation aside, nor the bare name of a host or address."""
-    return [url for url in destinations_of(text) if not _is_word(url) and normal(url.rstrip(TRAILING)) not in ALLOWED]
-
-
-def _is_word(url: str) -> bool:
-    """`done.it`, `on-call.md:12`, `hr@acme.com`: names that stand as they are written."""
-    host = re.sub(r":\d+$", "", url.split("//", 1)[-1].removeprefix("mailto:").rpartition("@")[2])
-    return _WORD.fullmatch(url) is not None and host.rstrip(".").count(".") <= (1 if url.startswith("http") else 9)
+    return [url for url in destinations_of(text) if not is_name(url) and normal(url.rstrip(TRAILING)) not in ALLOWED]
 
 
 PARTS = [
@@ -133,4 +106,4 @@ def test_no_beginning_of_a_stream_holds_a_forbidden_link(text: str, size: int) -
     """What was given so far is as harmless as the whole: a reader who renders while it comes loads nothing."""
     links = LinkFilter(Destinations(PASSAGES))
     given = "".join(map(links.feed, text[:size]))
-    assert [url for url in destinations_of(given) if not _is_word(url)] == []
+    assert [url for url in destinations_of(given) if not is_name(url)] == []
