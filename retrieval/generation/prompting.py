@@ -36,12 +36,12 @@ If they answer a part of it, answer that part and say what is missing.
 _OPENING = "[<＜﹤‹〈⟨❮˂]"
 _NAMES = (
     "passages?|question|system|developer|user|assistant|s|bos|eos|pad|unk|sop|eop|eod|SYS|think(?:ing)?"
-    r"|(?:start|end)_of_\w+|(?:start|end)_header_id|tool_\w+|function_\w+|unused\d+|image_\w+|fim_\w+|[be]os_token"
+    r"|(?:start|end)_of_\w+|(?:start|end)_header_id|tool_\w+|function_\w+|invoke|unused\d+|image_\w+|fim_\w+|[be]os_token"
 )
 _LOOKALIKE = re.compile(
     rf"{_OPENING}(?=\s*+[/|｜∣│]?+\s*+(?:(?:{_NAMES})\b|[a-z_]{{0,12}}+[^\W\d_\x00-\x7f]\w*+\s*+[>＞])"
     rf"|\s*+[|｜∣│]|{_OPENING}\s*+/?+\s*+SYS)"
-    rf"|&(?=(?:lt|#0*60|#x0*3c);\s*+[/|]?+\s*+(?:{_NAMES}|\|)\b)",
+    rf"|&(?=(?:lt|#0*60|#x0*3c);\s*+(?:[|｜]|/?+\s*+(?:{_NAMES})\b))",
     re.IGNORECASE,
 )
 _INSTRUCTION = re.compile(

@@ -13,6 +13,7 @@ from retrieval.guarding.patterns import KEY_END, PII, SECRETS, Kind, Pattern
 _CONTEXT = 8
 """Characters already given that a shape may look back at."""
 _LONGEST_KEY_END = 80
+_SLICE = 256
 
 
 @cache
@@ -74,7 +75,8 @@ class Redaction:
 
     def feed(self, piece: str) -> str:
         """What is certain after this piece."""
-        return self._given(piece, final=False)
+        slices = range(0, len(piece), _SLICE)  # each redaction reads on to the slice's end
+        return "".join(self._given(piece[at : at + _SLICE], final=False) for at in slices)
 
     def finish(self) -> str:
         """What was held back."""

@@ -7,19 +7,27 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_MARKDOWN = MarkdownIt("gfm-like", {"html": True, "linkify": True})
+
+class _Careless(MarkdownIt):
+    """Other clients do not look at schemes."""
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802, ARG002 - the library's name
+        return True
+
+
+_MARKDOWN = _Careless("gfm-like", {"html": True, "linkify": True})
 _LOADS = "href|src|srcset|style|action|data|poster|background|url"
 _ATTRIBUTE = re.compile(rf"<[a-z!/?][^<>]*(?:[\s\"'/]on\w+|{_LOADS})\s*[=(]", re.IGNORECASE)
-_ACTIVE = re.compile(r"<(?:script|style|iframe|svg|base|meta|object|form)\b", re.IGNORECASE)
+_ACTIVE = re.compile(r"</?(?:a|img|script|style|iframe|svg|base|meta|object|form)(?=[\s/>])", re.IGNORECASE)
 _NAME = re.compile(r"(?:https?://|mailto:)[^/?#]*", re.IGNORECASE)
 
 
 def destinations_of(text: str) -> Iterator[str]:
     """Everything that the rendered text leads to, loads or runs."""
+    yield from _ACTIVE.findall(text)  # also a tag that is never closed
     for token in _tokens(_MARKDOWN.parse(text)):
         if token.type in {"html_block", "html_inline"}:
             yield from (found[0] for found in _ATTRIBUTE.finditer(token.content))
-            yield from _ACTIVE.findall(token.content)
         yield from (str(token.attrs[name]) for name in ("href", "src") if name in token.attrs)
 
 
