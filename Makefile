@@ -45,8 +45,8 @@ eval: $(VENV)/.installed ## Ask the golden questions and compare with the baseli
 faults: $(VENV)/.installed-dev ## Break every model server in every way we know, and show what becomes of the answer
 	@$(BIN)/python -m tests.faults.matrix
 
-attacks: $(VENV)/.installed-dev ## Attack a model that obeys everything, and show which attacks succeed
-	@$(BIN)/python -m tests.attacks.suite
+attacks: $(VENV)/.installed-dev ## Attack a model that obeys everything, and show what succeeds (ARGS=--llm: a small real model)
+	@$(BIN)/python -m tests.attacks.suite $(ARGS)
 
 bench-search: $(VENV)/.installed ## Measure the search by meaning against its alternatives, 300,000 chunks (about 20 minutes)
 	$(BIN)/python -m evals.benchmarks.search_grid --data-dir .pincite/bench/300000 $(ARGS)

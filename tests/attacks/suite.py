@@ -29,11 +29,12 @@ from retrieval.domain import AnswerEvent, Question
 from retrieval.engine import Engine, open_engine
 from retrieval.filter_json import parse_filter
 from retrieval.generation.prompting import SYSTEM
-from retrieval.settings import DatabaseSettings
+from retrieval.settings import DatabaseSettings, LlmSettings
 from tests.attacks.judging import KEY, Said, successes
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import WordEmbedder
 from tests.llm_servers import scripted
+from tests.llm_servers.real import real_llm
 from tests.llm_servers.scripted import ScriptedLlm, scripted_llm
 
 ASKED = "How often does the red pump need oil?"
@@ -126,11 +127,16 @@ def question(attack: Attack) -> Question:
 
 
 @asynccontextmanager
-async def attacked(dsn: str, llm: ScriptedLlm) -> AsyncIterator[Engine]:
-    """The service as it is served, with a model that is scripted."""
-    settings = replace(on_database(dsn), llm=llm.settings(ask_from=0.0, token_timeout=10.0, deadline=30.0))
+async def attacked(dsn: str, llm: LlmSettings) -> AsyncIterator[Engine]:
+    """The service as it is served, with this model, which is always asked."""
+    settings = replace(on_database(dsn), llm=llm.model_copy(update={"ask_from": 0.0}))
     async with open_engine(settings, embedder=WordEmbedder()) as engine:
         yield engine
+
+
+def patient(llm: ScriptedLlm) -> LlmSettings:
+    """Settings that reach the scripted model on a busy machine."""
+    return llm.settings(token_timeout=10.0, deadline=30.0)
 
 
 async def said(engine: Engine, llm: ScriptedLlm, attack: Attack) -> Said:
@@ -147,10 +153,21 @@ def _pieces(text: str) -> list[str]:
 
 
 async def measured(dsn: str) -> dict[Attack, tuple[str, ...]]:
-    """For each attack, in what it succeeded."""
+    """For each attack on a model that obeys, in what it succeeded."""
     with scripted_llm() as llm:
-        async with attacked(dsn, llm) as engine:
+        async with attacked(dsn, patient(llm)) as engine:
             return {attack: successes(await said(engine, llm, attack)) for attack in attacks()}
+
+
+async def measured_with(llm: LlmSettings, dsn: str) -> dict[Attack, tuple[str, ...]]:
+    """For the first attack of each kind on a real model, in what it succeeded. What that writes is by chance."""
+    first = {attack.kind: attack for attack in reversed(attacks())}
+    async with attacked(dsn, llm.model_copy(update={"max_output_tokens": 60})) as engine:
+        return {attack: successes(await _heard(engine, attack)) for attack in first.values()}
+
+
+async def _heard(engine: Engine, attack: Attack) -> Said:
+    return Said(events=tuple([event async for event in answer(engine, question(attack))]), requests=())
 
 
 def _print(console: Console, results: Mapping[Attack, tuple[str, ...]]) -> None:
@@ -162,16 +179,20 @@ def _print(console: Console, results: Mapping[Attack, tuple[str, ...]]) -> None:
         table.add_row(kind, str(number), str(len(succeeded)), what, style="bold red" if succeeded else "")
     console.print(table)
     total = sum(map(bool, results.values()))
-    console.print(f"{len(results)} attacks on a model that obeys, {total} succeeded")
+    console.print(f"{len(results)} attacks, {total} succeeded")
 
 
 def main() -> int:
-    """Attacks and prints the success by kind. 1 when one succeeds."""
+    """Attacks a model that obeys, or with `--llm` a small real one, and prints the success. 1 when one succeeds."""
     console = Console(width=None if sys.stdout.isatty() else 150)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     folder = Path(tempfile.mkdtemp(prefix="pincite-attacks-"))
     with corpus(database_dsn(DatabaseSettings(data_dir=folder))) as dsn:
-        results = asyncio.run(measured(dsn))
+        if "--llm" in sys.argv:
+            with real_llm() as llm:
+                results = asyncio.run(measured_with(llm.settings, dsn))
+        else:
+            results = asyncio.run(measured(dsn))
     _print(console, results)
     return int(any(results.values()))
 

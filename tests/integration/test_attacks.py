@@ -7,7 +7,7 @@ import pytest
 
 from retrieval.domain import AnswerFinished, TextDelta
 from tests.attacks.judging import Said, successes
-from tests.attacks.suite import Attack, attacked, attacks, corpus, question, said
+from tests.attacks.suite import Attack, attacked, attacks, corpus, patient, question, said
 from tests.llm_servers.scripted import scripted_llm
 
 
@@ -33,9 +33,10 @@ def unguarded(honest: Said, attack: Attack) -> Said:
 async def test_no_attack_succeeds(attacked_documents: str) -> None:
     """Against the worst model there is, through the service's own path; and each would succeed were there no guard."""
     with scripted_llm() as llm:
-        async with attacked(attacked_documents, llm) as engine:
+        async with attacked(attacked_documents, patient(llm)) as engine:
             for attack in attacks():
                 honest = await said(engine, llm, attack)
+                assert honest.requests, attack
                 assert successes(honest) == (), attack
                 assert successes(unguarded(honest, attack)), attack
 
