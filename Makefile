@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: help demo test lint format eval faults bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
+.PHONY: help demo test lint format eval faults attacks bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
 	bench-rivals bench-fusion bench-models clean
 .DELETE_ON_ERROR:
 
@@ -44,6 +44,9 @@ eval: $(VENV)/.installed ## Ask the golden questions and compare with the baseli
 
 faults: $(VENV)/.installed-dev ## Break every model server in every way we know, and show what becomes of the answer
 	@$(BIN)/python -m tests.faults.matrix
+
+attacks: $(VENV)/.installed-dev ## Attack a model that obeys everything, and show what succeeds (ARGS=--llm: a small real model)
+	@$(BIN)/python -m tests.attacks.suite $(ARGS)
 
 bench-search: $(VENV)/.installed ## Measure the search by meaning against its alternatives, 300,000 chunks (about 20 minutes)
 	$(BIN)/python -m evals.benchmarks.search_grid --data-dir .pincite/bench/300000 $(ARGS)

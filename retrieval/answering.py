@@ -1,6 +1,6 @@
 """The way from a question to a cited answer. Reads from top to bottom; `retrieval/searching.py` finds the passages.
 
-understand → search → take a turn at the LLM → pack → generate, maybe in steps → verify citations, or quote
+understand → search → take a turn at the LLM → pack → generate, maybe in steps → verify citations, or quote → guard
 
 No connection is held while a model runs, and every read is made as the caller.
 """
@@ -37,9 +37,12 @@ from retrieval.generation.drafts import Draft
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
 from retrieval.generation.json_schema import AnswerSchema
 from retrieval.generation.llm import Turn
+from retrieval.generation.masking import shielded
 from retrieval.generation.schema_check import checked
 from retrieval.generation.structured import write_json
+from retrieval.generation.structured_prompt import INSTRUCTIONS
 from retrieval.generation.writing import Written, write
+from retrieval.guarding.answers import AnswerGuard
 from retrieval.reading import standing
 from retrieval.searching import retrieve
 from retrieval.stepping import in_steps
@@ -66,7 +69,8 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     async with _turn(task, retrieval) as turn:
         yield PassagesFound(retrieval=retrieval, question_asked=understood.reworded)
         try:
-            async with aclosing(_write(task, turn, retrieval)) as events:
+            guard = AnswerGuard(engine.settings.guard, retrieval.passages, INSTRUCTIONS)
+            async with aclosing(guard.watch(_write(task, turn, retrieval))) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
                         event = _accounted(event, understood, turn)
@@ -135,7 +139,7 @@ async def _turn(task: _Task, retrieval: Retrieval) -> AsyncIterator[_Seated | No
         if settings.spending.when_exhausted == "refuse":
             # Before the first event: where no budget allows an answer, the caller is told so by a clean 429.
             await turn.check_budget(task.draft(retrieval))
-        yield _Seated(turn=turn, start=start)
+        yield _Seated(turn=shielded(turn, settings.guard), start=start)
 
 
 async def _write(task: _Task, seated: _Seated | None, retrieval: Retrieval) -> AsyncGenerator[AnswerEvent, None]:

@@ -254,6 +254,8 @@ class Citation:
     char_end: int
     quote: str
     support: float
+    redacted: bool = False
+    """Something was taken out of the quote; its span is still that of the whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,6 +363,17 @@ but no citation of it holds; it may also be its own way of saying that it does n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """How often something was taken out of an answer that may not leave: links to what no cited document names,
+    credentials, by policy personal data, our own instructions."""
+
+    links: int = 0
+    secrets: int = 0
+    pii: int = 0
+    instructions: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFinished:
     """The end of a good stream.
 
@@ -383,6 +396,7 @@ class AnswerFinished:
     """What all calls to LLMs for it cost, failed ones too; None when none was made."""
     structured: Any = None
     """The JSON that was asked for; None where none was, or none could be given."""
+    guarded: Guarded = Guarded()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,6 +189,20 @@ class SearchSettings(BaseSettings):
     refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which nothing is quoted as an answer")
 
 
+class GuardSettings(BaseSettings):
+    """What may not leave in an answer, and what a provider may not see. Links to foreign places never pass."""
+
+    model_config = _group("PINCITE_GUARD_")
+
+    secrets: Literal["redact", "off"] = Field("redact", description="Credentials in answers and quotes: redact, off")
+    pii: Literal["redact", "off"] = Field(
+        "off", description="E-mail addresses, phone numbers, IBANs, cards, SSNs in answers and quotes: redact, off"
+    )
+    provider_pii: Literal["mask", "off"] = Field(
+        "off", description="The same, before the LLM's provider sees it: mask (the answer has it again), off"
+    )
+
+
 class ApiSettings(BaseSettings):
     """The HTTP server."""
 
@@ -253,6 +267,7 @@ class Settings:
     llm: LlmSettings = field(default_factory=partial(read_group, LlmSettings))
     breaker: BreakerSettings = field(default_factory=partial(read_group, BreakerSettings))
     spending: SpendingSettings = field(default_factory=partial(read_group, SpendingSettings))
+    guard: GuardSettings = field(default_factory=partial(read_group, GuardSettings))
     search: SearchSettings = field(default_factory=partial(read_group, SearchSettings))
     api: ApiSettings = field(default_factory=partial(read_group, ApiSettings))
     ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))

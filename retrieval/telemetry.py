@@ -5,11 +5,12 @@ A label's values are a short list known in the code: never a tenant, a principal
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict, fields
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
-from retrieval.domain import AnswerFinished, Degradation, DensePath, Outcome, Retrieval, StepTaken
+from retrieval.domain import AnswerFinished, Degradation, DensePath, Guarded, Outcome, Retrieval, StepTaken
 from retrieval.model_calls import ModelCallMeasures
 from retrieval.tracing import annotate
 
@@ -34,6 +35,9 @@ class Telemetry:
         self._degradations = self._counter("degradations", "What gave way, by code", "code", Degradation)
         self._answers = self._counter("answers", "Answers, by how they ended", "outcome", (*get_args(Outcome), _FAILED))
         self._steps = self._counter("tool_steps", "Tool calls of models", ("tool", "outcome"))
+        self._guarded = self._counter(
+            "guarded", "Taken out of answers, by what it was", "what", (one.name for one in fields(Guarded))
+        )
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
         self._shadows = self._counter(
@@ -68,6 +72,8 @@ class Telemetry:
         annotate({"pincite.outcome": finished.outcome, "pincite.answered_by": finished.answered_by})
         self._answers.labels(finished.outcome).inc()
         self._degraded(set(finished.degraded) - set(retrieval.degraded))
+        for what, times in asdict(finished.guarded).items():
+            self._guarded.labels(what).inc(times)
 
     def answer_failed(self) -> None:
         """An answer broke off."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from retrieval.domain import Candidate, Passage, Question, RankedPassage, StepTaken
 from retrieval.engine import Engine
 from retrieval.errors import NotFound, PinciteError
-from retrieval.generation.prompting import attribute, neutral
+from retrieval.generation.prompting import attribute, harmless
 from retrieval.generation.tool_calls import ToolCall, ToolResult
 from retrieval.generation.tools import (
     Arguments,
@@ -158,7 +158,7 @@ def _refused(tool: str, arguments: Arguments | None, number: int, code: str, rea
     written = arguments.model_dump_json() if arguments else "{}"
     return Used(
         call=ToolCall(name=tool, arguments=written),
-        result=ToolResult(note=f"refused: {neutral(reason)}"),
+        result=ToolResult(note=f"refused: {harmless(reason)}"),
         step=StepTaken(
             number=number, tool=tool, arguments=arguments.model_dump() if arguments else {}, found=0, refused=code
         ),

@@ -16,7 +16,9 @@ from retrieval.engine import Engine
 from retrieval.errors import BudgetExhausted, LlmUnavailable, Overloaded
 from retrieval.generation.follow_ups import FollowUp, leans, recent, rewording, with_words_of
 from retrieval.generation.llm import Llm
+from retrieval.generation.masking import shielded
 from retrieval.searching import MAX_QUESTION_CHARS, check_question
+from retrieval.settings import GuardSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +57,7 @@ async def understand(engine: Engine, question: Question) -> Understood:
     cost = _Cost()
     try:
         async with asyncio.timeout(engine.settings.llm.rewrite_timeout):
-            written, usage = await _asked(engine.llm, question, cost)
+            written, usage = await _asked(engine.llm, engine.settings.guard, question, cost)
     except (LlmUnavailable, Overloaded, BudgetExhausted, TimeoutError) as error:
         _log.warning("rewrite_unavailable", reason=str(error) or "out of time")
         understood = Understood(question=question, search=in_words, degraded=(Degradation.REWRITE_UNAVAILABLE,))
@@ -73,12 +75,12 @@ class _Cost:
     usd: Decimal | None = None
 
 
-async def _asked(llm: Llm, question: Question, cost: _Cost) -> tuple[str, Usage]:
+async def _asked(llm: Llm, guard: GuardSettings, question: Question, cost: _Cost) -> tuple[str, Usage]:
     written, usage = list[str](), list[Usage]()
     async with llm.turn(question.caller, question.origin) as turn:
         draft = FollowUp(question=question.text, history=question.history)
         try:
-            async with aclosing(turn.stream(draft)) as pieces:
+            async with aclosing(shielded(turn, guard).stream(draft)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, str):
                         written.append(piece)

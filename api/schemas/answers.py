@@ -11,6 +11,7 @@ from retrieval.domain import (
     AnswerFinished,
     Citation,
     Degradation,
+    Guarded,
     Outcome,
     PassagesFound,
     Served,
@@ -28,6 +29,7 @@ class CitationOut(Place):
     number: int = Field(description="The passage it was found in, and the `[n]` in the answer's text")
     quote: str
     support: float = Field(description="0 to 1: the share of the claim's content words that stand in the quote")
+    redacted: bool = Field(description="Something was taken out of the quote; the offsets are those of the whole")
 
     @classmethod
     def of(cls, citation: Citation) -> Self:
@@ -44,6 +46,7 @@ class CitationOut(Place):
             char_end=citation.char_end,
             quote=citation.quote,
             support=citation.support,
+            redacted=citation.redacted,
         )
 
 
@@ -82,6 +85,19 @@ class ServedOut(Wire):
 
 
 _ASKED = "What was searched for, where the question was made to stand alone; null: the question itself"
+
+
+class GuardedOut(Wire):
+    """How often something was taken out of the answer that may not leave."""
+
+    links: int = Field(description="Links and images that lead where no cited document does")
+    secrets: int = Field(description="Credentials")
+    pii: int = Field(description="Personal data, where the operator's policy is to remove it")
+    instructions: int = Field(description="The service's own instructions")
+
+    @classmethod
+    def of(cls, guarded: Guarded) -> Self:
+        return cls(links=guarded.links, secrets=guarded.secrets, pii=guarded.pii, instructions=guarded.instructions)
 
 
 class PassagesEvent(SearchResponse):
@@ -140,6 +156,7 @@ class FinishedEvent(Wire):
         description="What all calls to LLMs for it cost, failed ones too; null where none was made"
     )
     structured: Any = Field(description="The JSON that `response_format` asked for, validated; null where none was")
+    guarded: GuardedOut
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -193,6 +210,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "cost_usd": finished.cost_usd,
         "served": ServedOut.of(finished.served) if finished.served else None,
         "structured": finished.structured,
+        "guarded": GuardedOut.of(finished.guarded),
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),
     }

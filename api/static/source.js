@@ -83,7 +83,7 @@ export class SourcePanel {
       ...slice(stored.text, end, to, pages),
       ...(to < stored.text.length ? [line("later text is not shown")] : []),
     );
-    if (mark.textContent !== (target.quote ?? target.text)) this.#note(movedWords(stored, target));
+    if (!target.redacted && mark.textContent !== (target.quote ?? target.text)) this.#note(movedWords(stored, target));
     text.scrollTop += mark.getBoundingClientRect().top - text.getBoundingClientRect().top - text.clientHeight / 4;
   }
 

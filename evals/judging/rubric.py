@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from evals.judging.submission import Submission
-from retrieval.generation.prompting import Prompt, neutral
+from retrieval.generation.prompting import Prompt, harmless
 
 RUBRIC = (Path(__file__).parent / "rubric.md").read_text(encoding="utf-8")
 RUBRIC_VERSION = f"{RUBRIC.split(maxsplit=2)[1]}-{hashlib.sha256(RUBRIC.encode()).hexdigest()[:8]}"
@@ -54,4 +54,4 @@ def _as_json(content: dict[str, object]) -> str:
 
 def _clean(text: str) -> str:
     """Without chat control tokens, and without halves of characters, which no request can carry."""
-    return neutral(text.encode("utf-8", "replace").decode())
+    return harmless(text.encode("utf-8", "replace").decode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 from retrieval.domain import RankedPassage, Tool, Utterance
-from retrieval.generation.prompting import OF_TOOLS, Message, Prompt, build_prompt, neutral, render_passage
+from retrieval.generation.prompting import OF_TOOLS, Message, Prompt, build_prompt, harmless, render_passage
 from retrieval.generation.tool_calls import Exchange, ToolResult
 from retrieval.generation.tools import offered
 
@@ -91,11 +91,11 @@ class Draft:
                 {
                     "id": call_id,
                     "type": "function",
-                    "function": {"name": call.name, "arguments": neutral(call.arguments)},
+                    "function": {"name": call.name, "arguments": harmless(call.arguments)},
                 }
                 for call_id, call in zip(ids, exchange.calls, strict=True)
             )
-            yield Message(role="assistant", text=neutral(exchange.text), calls=calls)
+            yield Message(role="assistant", text=harmless(exchange.text), calls=calls)
             for call_id, result in zip(ids, exchange.results, strict=True):
                 yield Message(role="tool", text=_rendered(result, left), answers=call_id)
 

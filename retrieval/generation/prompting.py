@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from retrieval.domain import Passage, RankedPassage, Utterance
+from retrieval.guarding.invisible import without_invisible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +81,24 @@ OF_TOOLS = """
 cite its passages by their numbers like all others."""
 
 # The words our own delimiters use, and the control tokens of common chat templates: servers that build the
-# template as text (llama.cpp, vLLM) would read them as the end of the turn. Possessive: no run of blanks is read twice.
+# template as text (llama.cpp, vLLM) would read them as the end of the turn. A tag whose name is partly in another
+# script would pass for one of them. Possessive: no run of blanks is read twice.
+_OPENING = "[<＜﹤‹〈⟨❮˂]"
+_NAMES = (
+    "passages?|question|schema|earlier|conversation|turn|documents?|tools?"
+    "|system|developer|user|assistant|s|bos|eos|pad|unk|sop|eop|eod|SYS|think(?:ing)?"
+    r"|(?:start|end)_of_\w+|(?:start|end)_header_id|tool_\w+|function_\w+|invoke|unused\d+|image_\w+|fim_\w+|[be]os_token"
+)
 _LOOKALIKE = re.compile(
-    r"[<＜﹤](?=\s*+[/|｜]?+\s*+(?:passages?|question|schema|earlier|conversation|turn|documents?|tools?|tool_(?:calls?|results?|responses?)"
-    r"|system|user|assistant|s|start_of_turn|end_of_turn|SYS|\|)\b"
-    r"|\s*+[|｜]|<SYS|<\s*+/\s*+SYS)",
+    rf"{_OPENING}(?=\s*+[/|｜∣│]?+\s*+(?:(?:{_NAMES})\b|[a-z_]{{0,12}}+[^\W\d_\x00-\x7f]\w*+\s*+[>＞])"
+    rf"|\s*+[|｜∣│]|{_OPENING}\s*+/?+\s*+SYS)"
+    rf"|&(?=(?:lt|#0*60|#x0*3c);\s*+(?:[|｜]|/?+\s*+(?:{_NAMES})\b))",
     re.IGNORECASE,
 )
 _INSTRUCTION = re.compile(
-    r"\[(?=\s*+/?+\s*+(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\s*\])", re.IGNORECASE
+    r"\[(?=\s*+/?+\s*+(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS|CALL_ID|THINK"
+    r"|IMG\w*|g?MASK|sMASK|CLS|SEP|BOS|EOS|SYSTEM|USER|ASSISTANT)\s*\])",
+    re.IGNORECASE,
 )
 
 
@@ -107,20 +117,25 @@ def material(question: str, passages: Sequence[RankedPassage], history: Sequence
 
 def render_question(question: str) -> str:
     """The question as the model sees it."""
-    return f"<question>\n{neutral(question.strip())}\n</question>"
+    return f"<question>\n{harmless(question.strip())}\n</question>"
 
 
 def render_history(history: Sequence[Utterance]) -> str:
     """The conversation before the question as the model sees it; nothing where there is none."""
     if not history:
         return ""
-    turns = (f'<turn speaker="{turn.role}">\n{neutral(turn.text)}\n</turn>\n' for turn in history)
+    turns = (f'<turn speaker="{turn.role}">\n{harmless(turn.text)}\n</turn>\n' for turn in history)
     return f"<conversation>\n{''.join(turns)}</conversation>\n\n"
 
 
 def render_passage(ranked: RankedPassage) -> str:
     """One passage as the model sees it, with its number and where it comes from."""
-    return f'<passage number="{ranked.number}"{_origin(ranked.passage)}>\n{neutral(ranked.passage.text)}\n</passage>'
+    return f'<passage number="{ranked.number}"{_origin(ranked.passage)}>\n{harmless(ranked.passage.text)}\n</passage>'
+
+
+def harmless(text: str) -> str:
+    """The text as a model may see it: nothing in it that people would not see, and `neutral`."""
+    return neutral(without_invisible(text))
 
 
 def neutral(text: str) -> str:
@@ -137,4 +152,8 @@ def _origin(passage: Passage) -> str:
 
 def attribute(value: str) -> str:
     """The value as it may stand between quotes: one line that ends neither the quotes nor the tag."""
-    return neutral(" ".join(value.split())).replace('"', "'").replace(">", "›").replace("<", "‹")
+    return harmless(" ".join(value.split())).replace('"', "'").replace(">", "›").replace("<", "‹")
+
+
+def _attribute(value: str) -> str:
+    return harmless(" ".join(value.split())).replace('"', "'").replace(">", "›").replace("<", "‹")
