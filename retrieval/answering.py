@@ -1,16 +1,17 @@
 """The way from a question to a cited answer. Reads from top to bottom; `retrieval/searching.py` finds the passages.
 
-search → take a turn at the LLM → pack → generate → verify citations, or quote
+search → a kept answer, or one under way → take a turn at the LLM → pack → generate → verify citations, or quote
 
 No connection is held while a model runs, and every read is made as the caller.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 
 import structlog
 
+from retrieval.caching.boarding import boarding, replayed
 from retrieval.domain import (
     AnswerEvent,
     AnswerFailed,
@@ -44,13 +45,25 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     """
     watch = Stopwatch()
     retrieval = await retrieve(engine, question)
-    # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
-    async with _turn(engine, question, retrieval) as turn:
+    asks = engine.llm is not None and retrieval.confidence >= engine.settings.llm.ask_from
+    async with boarding(engine, question, retrieval, asks=asks) as flight, AsyncExitStack() as places:
+        turn: Turn | None = None
+        if flight.leads:
+            # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
+            turn = await places.enter_async_context(_turn(engine, question, asks=asks))
         yield PassagesFound(retrieval=retrieval)
         try:
-            async with aclosing(_write(engine, turn, question, retrieval, watch)) as events:
+            await flight.join()
+            if turn is None and flight.leads:  # who led gave up
+                turn = await places.enter_async_context(_turn(engine, question, asks=asks))
+            if flight.arrived is None:
+                written = _write(engine, turn, question, retrieval, watch)
+            else:
+                written = replayed(flight.arrived, watch, retrieval)
+            async with aclosing(written) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
+                        event = await flight.land(event)
                         engine.telemetry.answered(event, retrieval)
                     yield event
         except PinciteError as error:
@@ -59,12 +72,12 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
 
 
 @asynccontextmanager
-async def _turn(engine: Engine, question: Question, retrieval: Retrieval) -> AsyncIterator[Turn | None]:
+async def _turn(engine: Engine, question: Question, *, asks: bool) -> AsyncIterator[Turn | None]:
     """A turn at the LLM; None where there is none, or nothing to ask it.
 
     An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
     """
-    if engine.llm is None or retrieval.confidence < engine.settings.llm.ask_from:
+    if engine.llm is None or not asks:
         yield None
         return
     async with engine.llm.turn(question.caller) as turn:

@@ -50,6 +50,8 @@ class Question:
     caller: Caller
     limit: int
     filter: Filter | None = None
+    cache: bool = True
+    """False: the answer is written for this question alone, and not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +246,11 @@ Outcome = Literal["answered", "unsupported", "refused"]
 but no citation of it holds; it may also be its own way of saying that it does not know."""
 
 
+CacheUse = Literal["miss", "exact", "semantic", "shared", "bypass"]
+"""`exact`: kept from the same question over the same passages; `semantic`: from nearly the same one; `shared`: written
+for another asker while this one waited; `miss`: written, for want of these; `bypass`: neither looked for nor kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFinished:
     """The end of a good stream.
@@ -263,6 +270,8 @@ class AnswerFinished:
     timings_ms: Mapping[str, float]
     served: Served | None = None
     """None when no LLM wrote it."""
+    cache: CacheUse = "bypass"
+    """Where it is not written anew, `usage` is None and `served.attempts` 0: nothing was called, nothing is owed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,6 +171,20 @@ class SearchSettings(BaseSettings):
     refuse_below: float = Field(0.3, ge=0, le=1, description="Confidence under which nothing is quoted as an answer")
 
 
+class CacheSettings(BaseSettings):
+    """Which answers of an LLM are kept, and for how long. Kept per tenant and per set of principals."""
+
+    model_config = _group("PINCITE_CACHE_")
+
+    enabled: bool = Field(True, description="Keep answers, and write one that many ask for at once only once")
+    exact_ttl: float = Field(86400.0, gt=0, description="Seconds an answer is kept for the same question and passages")
+    semantic_ttl: float = Field(
+        900.0, ge=0, description="Seconds it is kept for nearly the same question; 0: not at all"
+    )
+    similarity: float = Field(0.97, ge=0.9, le=1, description="Cosine from which a question is nearly the same")
+    entries: int = Field(1000, ge=1, le=10_000, description="Most answers kept per tenant; the oldest go first")
+
+
 class ApiSettings(BaseSettings):
     """The HTTP server."""
 
@@ -218,5 +232,6 @@ class Settings:
     llm: LlmSettings = field(default_factory=partial(_read, LlmSettings))
     breaker: BreakerSettings = field(default_factory=partial(_read, BreakerSettings))
     search: SearchSettings = field(default_factory=partial(_read, SearchSettings))
+    cache: CacheSettings = field(default_factory=partial(_read, CacheSettings))
     api: ApiSettings = field(default_factory=partial(_read, ApiSettings))
     ingest: IngestSettings = field(default_factory=partial(_read, IngestSettings))

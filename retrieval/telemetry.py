@@ -9,7 +9,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
-from retrieval.domain import AnswerFinished, Degradation, DensePath, Outcome, Retrieval
+from retrieval.domain import AnswerFinished, CacheUse, Degradation, DensePath, Outcome, Retrieval
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (10, 100, 1_000, 5_000, 20_000, 100_000, 1_000_000)
@@ -30,6 +30,7 @@ class Telemetry:
         self._examined = self._histogram("search_rows_examined", "Chunks compared, word postings read", "leg", _ROWS)
         self._degradations = self._counter("degradations", "What gave way, by code", "code", Degradation)
         self._answers = self._counter("answers", "Answers, by how they ended", "outcome", (*get_args(Outcome), _FAILED))
+        self._cache = self._counter("answer_cache", "Answers, by what the cache did", "use", get_args(CacheUse))
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
         self._shadows = self._counter(
@@ -55,6 +56,7 @@ class Telemetry:
     def answered(self, finished: AnswerFinished, retrieval: Retrieval) -> None:
         """An answer came to a good end; what its retrieval degraded by is counted already."""
         self._answers.labels(finished.outcome).inc()
+        self._cache.labels(finished.cache).inc()
         self._degraded(set(finished.degraded) - set(retrieval.degraded))
 
     def answer_failed(self) -> None:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Rounded, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
-from retrieval.domain import AnswerFinished, Citation, Degradation, Outcome, Served, Usage
+from retrieval.domain import AnswerFinished, CacheUse, Citation, Degradation, Outcome, Served, Usage
 
 
 class CitationOut(Place):
@@ -84,8 +84,12 @@ class FinishedEvent(Wire):
     citations: list[CitationOut]
     rejected_citations: int = Field(description="Markers that pointed nowhere, taken out of the text")
     answered_by: str = Field(description="The model's name, or `extractive`")
-    usage: UsageOut | None
-    served: ServedOut | None = Field(description="null where no LLM wrote it")
+    usage: UsageOut | None = Field(description="null where no LLM was called for it: quoted, or from the cache")
+    served: ServedOut | None = Field(description="null where no LLM wrote it; 0 attempts where it is from the cache")
+    cache: CacheUse = Field(
+        description="`exact`, `semantic`: kept from this question, or nearly the same one, its citations read again;"
+        " `shared`: just written for another asker; `miss`: written anew; `bypass`: neither looked for nor kept"
+    )
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -121,6 +125,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "answered_by": finished.answered_by,
         "usage": UsageOut.of(finished.usage) if finished.usage else None,
         "served": ServedOut.of(finished.served) if finished.served else None,
+        "cache": finished.cache,
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),
     }

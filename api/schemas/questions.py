@@ -1,5 +1,7 @@
 """What may be asked."""
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from api.schemas.base import Principals, QuestionText, Wire
@@ -30,4 +32,10 @@ class SearchRequest(Wire):
 class AnswerRequest(SearchRequest):
     """A question to answer."""
 
+    cache: bool = Field(True, description="false: written anew for this request, and not kept")
+
     stream: bool = Field(True, description="Server-sent events; false, or `Accept: application/json`: one JSON body")
+
+    def by(self, caller: Caller) -> Question:
+        """The question as this caller's. Raises `InvalidFilter`."""
+        return replace(super().by(caller), cache=self.cache)
