@@ -62,7 +62,8 @@ async def boarding(engine: Engine, question: Question, retrieval: Retrieval, *, 
 
 async def replayed(finished: AnswerFinished, watch: Stopwatch, retrieval: Retrieval) -> AsyncGenerator[AnswerEvent]:
     """The events of an answer that is there already."""
-    yield TextDelta(text=finished.text)
+    if finished.text:
+        yield TextDelta(text=finished.text)
     for citation in finished.citations:
         yield CitationFound(citation=citation)
     yield replace(finished, timings_ms={**retrieval.timings_ms, **watch.milliseconds()})

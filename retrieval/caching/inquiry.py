@@ -5,7 +5,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from retrieval.access import Caller
-from retrieval.caching.wording import is_lasting, literals, normalised
+from retrieval.caching.wording import is_lasting, normalised, telling_words
 from retrieval.domain import Passage, Question, Retrieval
 from retrieval.engine import Engine
 from retrieval.generation.prompting import build_prompt
@@ -32,13 +32,14 @@ def inquiry_of(engine: Engine, question: Question, retrieval: Retrieval) -> Inqu
     cache does not know. A field that `Question` is given later, such as a conversation, keeps questions out while it
     is set, until it is named here."""
     text = normalised(question.text)
-    if not (engine.settings.cache.enabled and question.cache and _understood(question) and is_lasting(text)):
+    may_be = engine.settings.cache.enabled and question.cache and _understood(question) and is_lasting(text)
+    if not (may_be and retrieval.passages):
         return None
     models = (engine.llm.name if engine.llm else "", engine.settings.llm.model_dump_json())
     prompt = build_prompt(text, retrieval.passages)
     asked = (question.limit, question.filter)
     asker = (question.caller.tenant, sorted(question.caller.principals))
-    scope = _digest(_RECIPE, models, asker, asked, prompt.system, literals(text))
+    scope = _digest(_RECIPE, models, asker, asked, prompt.system, telling_words(text))
     key = _digest(scope, prompt.user, [identity(ranked.passage) for ranked in retrieval.passages])
     return Inquiry(caller=question.caller, retrieval=retrieval, scope=scope, key=key)
 

@@ -1,11 +1,12 @@
 """What a question's words say about keeping its answer: whether another asker, or another day, would need another
-one, and which of its words two questions must share however near their embeddings are.
+one, and which of its words another question must have however near their embeddings are.
 
 English and German. Lists err on the safe side: what they take for personal is only written anew.
 """
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from retrieval.generation.claims import NEGATION
 from retrieval.generation.numbers import numbers
@@ -26,7 +27,8 @@ _TIMELY = re.compile(
     rf"|since when|until when|(?:this|last|past|coming|previous) {_UNIT}s?"
     r"|heut\w*|gestern\w*|vorgestern|morgen|übermorgen|jetzt\w*|aktuell\w*|derzeit\w*|zurzeit|zur zeit|momentan\w*"
     r"|gerade|gegenwärtig\w*|neuest\w*|neulich|kürzlich|zuletzt|bisher\w*|bislang|noch|schon|bereits|bald|demnächst|nächst\w*"
-    r"|seit wann|bis wann|kommend\w*|vergangen\w*|inzwischen|mittlerweile|stand"
+    r"|seit wann|bis wann|kommend\w*|vergangen\w*|inzwischen|mittlerweile"
+    r"|stand (?:der dinge|heute|vom)|how old|wie alt|remaining|verbleibend\w*"
     rf"|(?:diese[rnms]?|letzte[rnms]?|vorige[rnms]?) {_UNIT}(?:e|en|s)?)\b",
     re.IGNORECASE,
 )
@@ -55,7 +57,6 @@ _ASKING = {
         "where": "where wo wohin woher",
         "why": "why warum weshalb wieso",
         "how": "how wie wieviel wieviele",
-        "what": "what which was welche welcher welches welchen welchem",
     }.items()
     for word in words.split()
 }
@@ -67,40 +68,40 @@ _TURNING = _listed(
     "incoming outgoing buy sell send receive many much long often far early late soon big small any all each every "
     "some kann können darf dürfen muss müssen soll sollen nur immer vor nach bis von zu durch als gegen mit mindestens "
     "höchstens minimal maximal wenigste meiste weniger mehr niedriger höher erste erster letzte letzter über unter "
-    "zwischen auf ab an aus ein beginn anfang ende öffnen schließen alt neu erlaubt verboten intern extern eingehend "
+    "zwischen auf ab aus beginn anfang ende öffnen schließen alt neu erlaubt verboten intern extern eingehend "
     "ausgehend kaufen verkaufen senden empfangen viel viele lange oft weit früh spät alle jeder einige"
 )
-_LEADING = _listed("from to by than of between von nach zu bis durch als zwischen")
-"""Behind these a word says which way: from Leipzig to Hamburg is another question than the way back."""
+_FILLING = _listed(
+    "please tell show explain give say know find list hi hello hey thanks thank which bitte sag sagen zeig zeigen "
+    "erklär erkläre nenne gib wissen hallo danke"
+)
 _WORD = re.compile(r"[^\W_]+(?:[-_./:&+'’][^\W_]+)*")
 
 
-def literals(text: str) -> tuple[str, ...]:
-    """The words that turn a question into another one without moving its embedding, in their order.
+def telling_words(text: str) -> tuple[str, ...]:
+    """What makes it this question and no other, in this order; two that differ only in the rest may share an answer.
 
-    Numbers, codes and quotations; names, by their capitals; what negates, compares, permits or gives a direction, and
-    what is asked for: who is not when.
+    Content words, numbers, codes and quotations; what negates, compares, permits or gives a direction; what is asked
+    for, as who is not when. Measured: one such word, or the places of two, changed, and an embedding hardly moves.
     """
-    words = _WORD.findall(text)
-    found = [literal for at, word in enumerate(words) for literal in _literal(words, at, word)]
-    return (*sorted(numbers(text)), *(part.casefold() for part in quoted(text)), "|", *found)
+    words = (word for found in _WORD.findall(text) for word in _telling(found))
+    return (*sorted(numbers(text)), *(part.casefold() for part in quoted(text)), "|", *words)
 
 
-def _literal(words: list[str], at: int, word: str) -> list[str]:
+def _telling(word: str) -> Sequence[str]:
     folded = word.casefold()
-    found = []
-    if at and words[at - 1].casefold() in _LEADING:
-        found.append(f">{folded}")
-    if NEGATION.search(folded):
-        found.append("not")
-    elif folded in _ASKING:
-        found.append(_ASKING[folded])
-    elif folded in _TURNING or _names(word):
-        found.append(folded)
-    return found
+    stem = re.split("['’]", folded)[0]
+    if NEGATION.search(folded.replace("’", "'")):
+        return ("not",)
+    if stem in _ASKING:
+        return (_ASKING[stem],)
+    if stem in _TURNING or _is_name(word):
+        return (stem,)
+    if len(stem) == 1 and not stem.isascii():  # a word of its own in scripts that `terms` does not know
+        return (stem,)
+    return () if stem in _FILLING else terms(stem)
 
 
-def _names(word: str) -> bool:
-    """A code, or a word with a capital that is not a stop word at a sentence's beginning."""
-    capital = word[0].isupper() and (len(word) == 1 or bool(terms(word)))
-    return capital or any(map(str.isdigit, word)) or word[1:] != word[1:].lower()
+def _is_name(word: str) -> bool:
+    """Where a stop word or a letter is none: `IT`, plan `B`, `H2O`."""
+    return word.isupper() or word[1:] != word[1:].lower()

@@ -20,7 +20,7 @@ from ingest.examining import Parsed
 from ingest.store import EmbeddedDocument, TenantWriter, add_tenant, open_writer
 from retrieval.access import Caller, TenantId, caller, tenant_id
 from retrieval.answering import answer
-from retrieval.caching.wording import literals, normalised
+from retrieval.caching.wording import normalised, telling_words
 from retrieval.database.store import open_store
 from retrieval.domain import AnswerFinished, PassagesFound, Question, Served, Usage
 from retrieval.engine import Engine
@@ -258,7 +258,7 @@ class World:
             assert written_for == who
             same = normalised(text) == normalised(question.text)
             assert same or end.cache != "exact"
-            assert literals(normalised(text)) == literals(normalised(question.text))
+            assert telling_words(normalised(text)) == telling_words(normalised(question.text))
         passages = {ranked.number: ranked.passage for ranked in begun.retrieval.passages}
         for citation in end.citations:
             passage = passages[citation.number]
@@ -300,7 +300,7 @@ async def test_no_hit_that_a_fresh_search_would_not_allow(
     database: str, parts: tuple[Engine, CitingLlm], program: Sequence[Step]
 ) -> None:
     """Whatever was asked, written, revoked and deleted before, past the writer too: a hit is written for this very
-    asker, for a question with the same literals, cites passages that this search found, and says what they say."""
+    asker, for a question with the same telling_words, cites passages that this search found, and says what they say."""
     number = next(_numbers)
     names = {tenant: tenant_id(f"{tenant}-{number}") for tenant in TENANTS}
     for name in names.values():

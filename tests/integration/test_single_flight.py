@@ -1,6 +1,7 @@
 """Many who ask the same at once: one answer is written, and nobody is left without one."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 from ingest.sources import Request
 from retrieval.access import caller
 from retrieval.answering import answer
+from retrieval.caching import boarding
 from retrieval.caching.inquiry import inquiry_of
 from retrieval.caching.shelf import Shelf
 from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, CacheUse, PassagesFound, Question
@@ -176,6 +178,29 @@ async def test_a_claim_whose_holder_died_lapses(pumps: str) -> None:
                 connection.execute("UPDATE answer_claims SET expires_at = now() - interval '1 s'")
             assert uses([await end_of(engine)]) == {"miss": 1}
             assert not await shelf.renew(dead)
+
+
+async def test_a_claim_is_renewed_while_its_holder_writes(pumps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an answer takes, nobody takes it for given up."""
+    monkeypatch.setattr(boarding, "LEASE", 0.3)
+    with scripted_llm(scripted.hang_midway("It needs oil")) as llm:
+        async with processes(pumps, llm, 1) as (engine,):
+            writing = asyncio.create_task(end_of(engine))
+            assert await asyncio.to_thread(llm.wait_for, lambda server: server.at_once == 1)
+            with psycopg.connect(pumps, autocommit=True) as connection:
+                connection.execute("UPDATE answer_claims SET expires_at = now() + interval '1 s'")
+                assert await asyncio.to_thread(_lasts, connection)
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
+                assert connection.execute("SELECT count(*) FROM answer_claims").fetchone() == (0,)
+
+
+def _lasts(connection: psycopg.Connection[tuple[object, ...]], seconds: float = 10.0) -> bool:
+    """Whether the claim soon has more than five seconds left."""
+    left, until = "SELECT expires_at > now() + interval '5 s' FROM answer_claims", time.monotonic() + seconds
+    while connection.execute(left).fetchone() != (True,) and time.monotonic() < until:
+        time.sleep(0.05)
+    return connection.execute(left).fetchone() == (True,)
 
 
 async def test_who_waits_is_held_against_the_documents_too(pumps: str) -> None:
