@@ -71,9 +71,10 @@ _TURNING = _listed(
     "zwischen auf ab aus beginn anfang ende öffnen schließen alt neu erlaubt verboten intern extern eingehend "
     "ausgehend kaufen verkaufen senden empfangen viel viele lange oft weit früh spät alle jeder einige"
 )
-_FILLING = _listed(
-    "please tell show explain give say know find list hi hello hey thanks thank which bitte sag sagen zeig zeigen "
-    "erklär erkläre nenne gib wissen hallo danke"
+_COURTESY = re.compile(
+    r"\A(?:(?:please|hi|hello|hey|(?:can|could) you|tell|show|explain|say|bitte|hallo|sag(?:en?)?|zeig(?:en?)?"
+    r"|erkläre?)\b[\s,:!]*)+|[\s,]*\b(?:please|thanks|thank you|bitte|danke)\Z",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:[-_./:&+'’][^\W_]+)*")
 
@@ -84,7 +85,7 @@ def telling_words(text: str) -> tuple[str, ...]:
     Content words, numbers, codes and quotations; what negates, compares, permits or gives a direction; what is asked
     for, as who is not when. Measured: one such word, or the places of two, changed, and an embedding hardly moves.
     """
-    words = (word for found in _WORD.findall(text) for word in _telling(found))
+    words = (word for found in _WORD.findall(_COURTESY.sub("", text)) for word in _telling(found))
     return (*sorted(numbers(text)), *(part.casefold() for part in quoted(text)), "|", *words)
 
 
@@ -92,14 +93,14 @@ def _telling(word: str) -> Sequence[str]:
     folded = word.casefold()
     stem = re.split("['’]", folded)[0]
     if NEGATION.search(folded.replace("’", "'")):
-        return ("not",)
+        return ("not", *terms(stem))
     if stem in _ASKING:
         return (_ASKING[stem],)
     if stem in _TURNING or _is_name(word):
         return (stem,)
     if len(stem) == 1 and not stem.isascii():  # a word of its own in scripts that `terms` does not know
         return (stem,)
-    return () if stem in _FILLING else terms(stem)
+    return terms(stem)
 
 
 def _is_name(word: str) -> bool:

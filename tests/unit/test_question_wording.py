@@ -54,6 +54,8 @@ DIFFERENT = [
     ('What does "standby mode" do?', 'What does "sleep mode" do?'),
     ("What is due within two weeks?", "What is due within three weeks?"),
     ("Wer genehmigt bis 500 Euro?", "Wer genehmigt ab 500 Euro?"),
+    ("What is the no-show fee?", "What is the no-notice fee?"),
+    ("What is the list price of the pump?", "What is the price list of the pump?"),
     ("猫 吃 鱼", "鱼 吃 猫"),
     ("What is the IT policy?", "What is the HR policy?"),
     ("When is the inbound cut-off?", "When is the outbound cut-off?"),
