@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 TORCH_INDEX ?=
 
 .PHONY: help demo test lint format eval faults attacks bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
-	bench-rivals bench-fusion bench-models clean
+	bench-rivals bench-fusion bench-models bench-caching clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -71,6 +71,9 @@ bench-fusion: $(VENV)/.installed ## Compare ways to fuse the two legs (ARGS: fol
 
 bench-models: $(VENV)/.installed ## Measure what computes the embeddings: torch, OpenVINO
 	$(BIN)/python -m evals.benchmarks.models $(ARGS)
+
+bench-caching: $(VENV)/.installed ## Measure what kept answers cost, and which questions would wrongly share one
+	$(BIN)/python -m evals.benchmarks.caching --data-dir .pincite/bench/caching $(ARGS)
 
 bench-rivals: $(VENV)/.installed .pincite/bench/rivals-venv/.installed ## Measure other stores on pgvector on the same data (about 20 minutes)
 	$(BIN)/python -m evals.benchmarks.rivals --data-dir .pincite/bench/rivals --python .pincite/bench/rivals-venv/bin/python $(ARGS)

@@ -121,7 +121,8 @@ async def _serve(engine: Engine, case: Case) -> Served:
     begun = time.perf_counter()
     passages: tuple[Passage, ...] = ()
     last: AnswerFinished | AnswerFailed | None = None
-    async for event in answer(engine, Question(text=case.text, caller=case.caller, limit=SERVED_PASSAGES)):
+    question = Question(text=case.text, caller=case.caller, limit=SERVED_PASSAGES, cache=False)
+    async for event in answer(engine, question):
         if isinstance(event, PassagesFound):
             passages = tuple(ranked.passage for ranked in event.retrieval.passages)
         elif isinstance(event, AnswerFinished | AnswerFailed):

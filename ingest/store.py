@@ -104,6 +104,7 @@ class TenantWriter:
             added = [document_id for document_id, _ in placed]
             self._count(added, sign=1)
             self._enlist(added)
+            self._forget(added)
 
     def describe(self, sources: Sequence[SourceFile]) -> frozenset[str]:
         """New permissions and metadata, the texts untouched, in one transaction: seen by the next search. The uris
@@ -126,6 +127,7 @@ class TenantWriter:
             ]
             self._run(_statement("describe_documents"), described=Jsonb(described), updated_at=datetime.now(UTC))
             self._enlist(documents)
+            self._forget(documents)
             return frozenset(found)
 
     def remove(self, uri: str) -> None:
@@ -134,6 +136,7 @@ class TenantWriter:
             documents = [stored.document_id for stored in self._stored([uri]).values()]
             self._take_away(documents)
             self._run(_statement("remove_documents"), document_ids=documents)
+            self._forget(documents)
 
     def _stored(self, uris: Iterable[str]) -> dict[str, _StoredDocument]:
         found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
@@ -167,6 +170,10 @@ class TenantWriter:
         self._run(_statement("count_fields"), document_ids=documents, sign=-1)
         self._run(_statement("count_principals"), document_ids=documents, sign=-1)
         self._run(_statement("remove_grants"), document_ids=documents)
+
+    def _forget(self, documents: Sequence[UUID]) -> None:
+        """Drops kept answers that cite the documents. Last: who keeps one holds its documents, and is waited for."""
+        self._run(_statement("forget_answers"), document_ids=documents)
 
     def _count(self, documents: Sequence[UUID], *, sign: int) -> None:
         self._run(_statement("count_terms"), document_ids=documents, sign=sign)

@@ -1,19 +1,21 @@
 """The way from a question to a cited answer. Reads from top to bottom; `retrieval/searching.py` finds the passages.
 
-understand → search → take a turn at the LLM → pack → generate, maybe in steps → verify citations, or quote → guard
+understand → search → a kept answer, or one under way → take a turn at the LLM → pack → generate, maybe in steps →
+verify citations, or quote → guard
 
 No connection is held while a model runs, and every read is made as the caller.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
 import structlog
 
+from retrieval.caching.boarding import Flight, boarding, replayed
 from retrieval.domain import (
     NOTHING_SPENT,
     AnswerEvent,
@@ -65,15 +67,15 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     found = await retrieve(engine, understood.searched)
     retrieval = replace(found, degraded=(*understood.degraded, *found.degraded))
     task = _Task(engine=engine, understood=understood, schema=schema, watch=watch)
-    # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
-    async with _turn(task, retrieval) as turn:
+    asks = _asks(task, retrieval)
+    async with boarding(engine, task.question, retrieval, asks=asks) as flight, AsyncExitStack() as turns:
+        # Before the first event: where too many wait for the LLM, the caller is told so by a clean 503.
+        seated = await turns.enter_async_context(_turn(task, retrieval)) if flight.leads else None
         yield PassagesFound(retrieval=retrieval, question_asked=understood.reworded)
         try:
-            guard = AnswerGuard(engine.settings.guard, retrieval.passages, INSTRUCTIONS)
-            async with aclosing(guard.watch(_write(task, turn, retrieval))) as events:
+            async with aclosing(_arriving(task, flight, turns, seated, retrieval)) as events:
                 async for event in events:
                     if isinstance(event, AnswerFinished):
-                        event = _accounted(event, understood, turn)
                         engine.telemetry.answered(event, found)
                     yield event
         except PinciteError as error:
@@ -123,15 +125,21 @@ async def _checked(wanted: ResponseFormat | None) -> AnswerSchema | None:
     return None if wanted is None else await asyncio.to_thread(checked, wanted)
 
 
+def _asks(task: _Task, retrieval: Retrieval) -> bool:
+    """Whether there is something to ask the LLM.
+
+    It reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence. With
+    tools it may find what the first search did not.
+    """
+    engine = task.engine
+    return engine.llm is not None and (retrieval.confidence >= engine.settings.llm.ask_from or bool(task.tools))
+
+
 @asynccontextmanager
 async def _turn(task: _Task, retrieval: Retrieval) -> AsyncIterator[_Seated | None]:
-    """A turn at the LLM; None where there is none, or nothing to ask it.
-
-    An LLM reads the passages and can say that they do not answer; quoting cannot, so it asks for more confidence.
-    With tools it may find what the first search did not.
-    """
+    """A turn at the LLM; None where there is none, or nothing to ask it."""
     llm, settings, question = task.engine.llm, task.engine.settings, task.question
-    if llm is None or (retrieval.confidence < settings.llm.ask_from and not task.tools):
+    if llm is None or not _asks(task, retrieval):
         yield None
         return
     start = route(question.text, retrieval, tools=bool(task.tools))
@@ -140,6 +148,25 @@ async def _turn(task: _Task, retrieval: Retrieval) -> AsyncIterator[_Seated | No
             # Before the first event: where no budget allows an answer, the caller is told so by a clean 429.
             await turn.check_budget(task.draft(retrieval))
         yield _Seated(turn=shielded(turn, settings.guard), start=start)
+
+
+async def _arriving(
+    task: _Task, flight: Flight, turns: AsyncExitStack, seated: _Seated | None, retrieval: Retrieval
+) -> AsyncGenerator[AnswerEvent, None]:
+    """The answer as another has written it, or, guarded, as it is written now; then it is given to all who wait."""
+    await flight.join()
+    if flight.arrived is not None:
+        async for event in replayed(flight.arrived, task.watch, retrieval):
+            yield event
+        return
+    if seated is None:  # who led gave up
+        seated = await turns.enter_async_context(_turn(task, retrieval))
+    guard = AnswerGuard(task.engine.settings.guard, retrieval.passages, INSTRUCTIONS)
+    async with aclosing(guard.watch(_write(task, seated, retrieval))) as events:
+        async for event in events:
+            if isinstance(event, AnswerFinished):
+                event = await flight.land(_accounted(event, task.understood, seated))
+            yield event
 
 
 async def _write(task: _Task, seated: _Seated | None, retrieval: Retrieval) -> AsyncGenerator[AnswerEvent, None]:

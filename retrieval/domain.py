@@ -100,6 +100,8 @@ class Question:
     response_format: ResponseFormat | None = None
     history: tuple[Utterance, ...] = ()
     tools: frozenset[Tool] = frozenset()
+    cache: bool = True
+    """False: the answer is written for this question alone, and not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +364,11 @@ Outcome = Literal["answered", "unsupported", "refused"]
 but no citation of it holds; it may also be its own way of saying that it does not know."""
 
 
+CacheUse = Literal["miss", "exact", "semantic", "shared", "bypass"]
+"""`exact`: kept from the same question over the same passages; `semantic`: from nearly the same one; `shared`: written
+for another asker while this one waited; `miss`: written, for want of these; `bypass`: neither looked for nor kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarded:
     """How often something was taken out of an answer that may not leave: links to what no cited document names,
@@ -397,6 +404,8 @@ class AnswerFinished:
     structured: Any = None
     """The JSON that was asked for; None where none was, or none could be given."""
     guarded: Guarded = Guarded()
+    cache: CacheUse = "bypass"
+    """Where it is not written anew, `usage` is None and `served.attempts` 0: nothing was called, nothing is owed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,9 @@ from retrieval.database import migrations
 from retrieval.database.server import database_dsn
 from retrieval.database.statements import reference_statement
 from retrieval.database.store import Store, open_store
+from retrieval.domain import AnswerFinished
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, RerankerUnavailable
+from retrieval.flights import Flights
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Llm
 from retrieval.models.loading import load_embedder, load_reranker
@@ -68,6 +70,7 @@ class Engine:
     telemetry: Telemetry = field(default_factory=Telemetry)
     shadows: ShadowSearches | None = None
     admission: Admission = field(init=False, repr=False)
+    flights: Flights[AnswerFinished] = field(default_factory=Flights, repr=False)
     _profile: IndexProfile | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

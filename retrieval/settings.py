@@ -203,6 +203,20 @@ class GuardSettings(BaseSettings):
     )
 
 
+class CacheSettings(BaseSettings):
+    """Which answers of an LLM are kept, and for how long. Kept per tenant and per set of principals."""
+
+    model_config = _group("PINCITE_CACHE_")
+
+    enabled: bool = Field(True, description="Keep answers, and write one that many ask for at once only once")
+    exact_ttl: float = Field(86400.0, gt=0, description="Seconds an answer is kept for the same question and passages")
+    semantic_ttl: float = Field(
+        900.0, ge=0, description="Seconds it is kept for nearly the same question; 0: not at all"
+    )
+    similarity: float = Field(0.97, ge=0.9, le=1, description="Cosine from which a question is nearly the same")
+    entries: int = Field(1000, ge=1, le=10_000, description="Most answers kept per tenant; the oldest go first")
+
+
 class ApiSettings(BaseSettings):
     """The HTTP server."""
 
@@ -267,6 +281,7 @@ class Settings:
     llm: LlmSettings = field(default_factory=partial(read_group, LlmSettings))
     breaker: BreakerSettings = field(default_factory=partial(read_group, BreakerSettings))
     spending: SpendingSettings = field(default_factory=partial(read_group, SpendingSettings))
+    cache: CacheSettings = field(default_factory=partial(read_group, CacheSettings))
     guard: GuardSettings = field(default_factory=partial(read_group, GuardSettings))
     search: SearchSettings = field(default_factory=partial(read_group, SearchSettings))
     api: ApiSettings = field(default_factory=partial(read_group, ApiSettings))

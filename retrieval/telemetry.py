@@ -10,7 +10,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
-from retrieval.domain import AnswerFinished, Degradation, DensePath, Guarded, Outcome, Retrieval, StepTaken
+from retrieval.domain import AnswerFinished, CacheUse, Degradation, DensePath, Guarded, Outcome, Retrieval, StepTaken
 from retrieval.model_calls import ModelCallMeasures
 from retrieval.tracing import annotate
 
@@ -38,6 +38,7 @@ class Telemetry:
         self._guarded = self._counter(
             "guarded", "Taken out of answers, by what it was", "what", (one.name for one in fields(Guarded))
         )
+        self._cache = self._counter("answer_cache", "Answers, by what the cache did", "use", get_args(CacheUse))
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
         self._shadows = self._counter(
@@ -71,6 +72,7 @@ class Telemetry:
         """An answer came to a good end; what its retrieval degraded by is counted already."""
         annotate({"pincite.outcome": finished.outcome, "pincite.answered_by": finished.answered_by})
         self._answers.labels(finished.outcome).inc()
+        self._cache.labels(finished.cache).inc()
         self._degraded(set(finished.degraded) - set(retrieval.degraded))
         for what, times in asdict(finished.guarded).items():
             self._guarded.labels(what).inc(times)

@@ -24,7 +24,7 @@ from retrieval.database.server import database_dsn
 from retrieval.engine import Engine, open_engine
 from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder
-from retrieval.settings import DatabaseSettings, RerankerSettings, Settings
+from retrieval.settings import CacheSettings, DatabaseSettings, RerankerSettings, Settings
 from tests.fakes import WordEmbedder
 
 # What the developer's shell says must not decide a test.
@@ -104,8 +104,15 @@ def new_database(server: str) -> Iterator[str]:
 
 
 def on_database(dsn: str) -> Settings:
-    """The default settings on this database, with time for a busy machine to score every passage."""
-    return Settings(database=DatabaseSettings(database_url=SecretStr(dsn)), reranker=RerankerSettings(budget=60))
+    """The default settings on this database, with time for a busy machine to score every passage.
+
+    Nothing is cached: what one test asked must not answer another.
+    """
+    return Settings(
+        database=DatabaseSettings(database_url=SecretStr(dsn)),
+        reranker=RerankerSettings(budget=60),
+        cache=CacheSettings(enabled=False),
+    )
 
 
 def ingest_folder(dsn: str, embedder: Embedder, tenant: str, request: Request) -> IngestReport:

@@ -9,6 +9,7 @@ from api.schemas.base import Rounded, Usd, Wire
 from api.schemas.passages import PassageOut, Place, SearchResponse
 from retrieval.domain import (
     AnswerFinished,
+    CacheUse,
     Citation,
     Degradation,
     Guarded,
@@ -150,13 +151,17 @@ class FinishedEvent(Wire):
     citations: list[CitationOut]
     rejected_citations: int = Field(description="Markers that pointed nowhere, taken out of the text")
     answered_by: str = Field(description="The model's name, or `extractive`")
-    usage: UsageOut | None
-    served: ServedOut | None = Field(description="null where no LLM wrote it")
     cost_usd: Usd | None = Field(
         description="What all calls to LLMs for it cost, failed ones too; null where none was made"
     )
     structured: Any = Field(description="The JSON that `response_format` asked for, validated; null where none was")
     guarded: GuardedOut
+    usage: UsageOut | None = Field(description="null where no LLM was called for it: quoted, or from the cache")
+    served: ServedOut | None = Field(description="null where no LLM wrote it; 0 attempts where it is from the cache")
+    cache: CacheUse = Field(
+        description="`exact`, `semantic`: kept from this question, or nearly the same one, its citations read again;"
+        " `shared`: just written for another asker; `miss`: written anew; `bypass`: neither looked for nor kept"
+    )
     degraded: list[Degradation]
     timings_ms: dict[str, float]
 
@@ -211,6 +216,7 @@ def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
         "served": ServedOut.of(finished.served) if finished.served else None,
         "structured": finished.structured,
         "guarded": GuardedOut.of(finished.guarded),
+        "cache": finished.cache,
         "degraded": list(finished.degraded),
         "timings_ms": dict(finished.timings_ms),
     }

@@ -73,6 +73,7 @@ class AnswerRequest(SearchRequest):
     response_format: ResponseFormatInput | None = Field(
         None, description="The answer is to be JSON that fits a schema: `structured`. It comes whole, after `citation`s"
     )
+    cache: bool = Field(True, description="false: written anew for this request, and not kept")
     stream: bool = Field(True, description="Server-sent events; false, or `Accept: application/json`: one JSON body")
 
     @model_validator(mode="after")
@@ -88,4 +89,5 @@ class AnswerRequest(SearchRequest):
             history=tuple(Utterance(role=message.role, text=message.content) for message in self.messages),
             tools=frozenset(Tool) if self.tools is True else frozenset(self.tools or ()),
             response_format=self.response_format.parsed() if self.response_format else None,
+            cache=self.cache,
         )

@@ -72,7 +72,7 @@ _FOLDED = {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("’‘�
 _DROPPED = frozenset("*`\\\u00ad\u200b\u2060\ufeff")
 _ELLIPSIS = re.compile(r"\s*(?:\[\.{3}\]|\(\.{3}\)|\.{3})\s*")
 _LEAST_FRAGMENT = 3
-_NEGATION = re.compile(
+NEGATION = re.compile(
     r"\b(?:not?|none|never|nor|neither|cannot|\w+n't|without|unless|except"
     r"|nicht|nichts|nie|niemals|kein\w*|weder|ohne|ausser)\b"
 )
@@ -104,7 +104,7 @@ class Quotable:
         for begin, end in self._units if len(fragments) > 1 else [(0, len(self._folded))]:
             spans = self._in_order(fragments, begin, end)
             gaps = (self._folded[left:right] for (_, left), (right, _) in pairwise(spans))
-            if spans and not any(map(_NEGATION.search, gaps)):
+            if spans and not any(map(NEGATION.search, gaps)):
                 return self._origin[spans[0][0]], self._origin[spans[-1][1] - 1] + 1
         return None
 

@@ -1,0 +1,1 @@
+"""Answers that are written once for all who may have them."""
