@@ -13,9 +13,12 @@ from starlette.responses import Response
 from api.schemas.base import ErrorBody, ErrorDetail
 from retrieval.errors import (
     AccessDenied,
+    AnswerInterrupted,
+    AnswerWithdrawn,
     Conflict,
     DependencyError,
     EmbedderUnavailable,
+    IdempotencyKeyReused,
     IndexMismatch,
     InputError,
     InvalidDataset,
@@ -32,6 +35,7 @@ from retrieval.errors import (
     Overloaded,
     ParserUnavailable,
     PinciteError,
+    RateLimited,
     RerankerUnavailable,
     StoreUnavailable,
     StoreUnsupported,
@@ -54,13 +58,17 @@ STATUS: Mapping[type[PinciteError], int] = {
     Unauthenticated: 401,
     NotFound: 404,
     Conflict: 409,
+    IdempotencyKeyReused: 409,
+    AnswerWithdrawn: 410,
     LimitExceeded: 429,
+    RateLimited: 429,
     IndexMismatch: 503,
     DependencyError: 503,
     Overloaded: 503,
     StoreUnavailable: 503,
     StoreUnsupported: 503,
     EmbedderUnavailable: 503,
+    AnswerInterrupted: 503,
     ParserUnavailable: 503,
     RerankerUnavailable: 503,
     LlmUnavailable: 503,
@@ -134,7 +142,8 @@ def install(app: FastAPI) -> None:
 
 async def _on_pincite_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PinciteError)  # starlette types handlers by Exception
-    return error_response(request.state.request_id, status_of(type(error)), error.code, str(error))
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, RateLimited) else None
+    return error_response(request.state.request_id, status_of(type(error)), error.code, str(error), headers)
 
 
 async def _on_framework_error(request: Request, error: Exception) -> Response:

@@ -14,7 +14,10 @@ PinciteError
 │   └── Unauthenticated         no API key, or one we do not know
 ├── NotFound
 ├── Conflict
+│   ├── IdempotencyKeyReused    the key stands for another question
+│   └── AnswerWithdrawn         a kept answer shows what was changed or taken away since
 ├── LimitExceeded
+│   └── RateLimited             too many requests; carries when to come back
 ├── IndexMismatch               the index was built by another model or an older schema
 └── DependencyError             something we lean on gave way
     ├── Overloaded              more was asked at once than is served in time; asked later, it will be
@@ -22,6 +25,7 @@ PinciteError
     ├── StoreUnsupported        Postgres: too old, or without a good enough pgvector
     ├── EmbedderUnavailable
     ├── RerankerUnavailable
+    ├── AnswerInterrupted       a kept answer whose writing broke off; asked for again, it is written anew
     ├── ParserUnavailable       the processes that read hostile files cannot be kept alive
     └── LlmUnavailable          before its first token: the answer falls back
         └── LlmInterrupted      after its first token: the stream ends with an error event
@@ -100,8 +104,26 @@ class Conflict(PinciteError):
     code = "conflict"
 
 
+class IdempotencyKeyReused(Conflict):
+    code = "idempotency_key_reused"
+
+
+class AnswerWithdrawn(Conflict):
+    code = "answer_withdrawn"
+
+
 class LimitExceeded(PinciteError):
     code = "limit_exceeded"
+
+
+class RateLimited(LimitExceeded):
+    """Asked again after `retry_after` seconds, it may be let through."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class IndexMismatch(PinciteError):
@@ -130,6 +152,10 @@ class EmbedderUnavailable(DependencyError):
 
 class RerankerUnavailable(DependencyError):
     code = "reranker_unavailable"
+
+
+class AnswerInterrupted(DependencyError):
+    code = "answer_interrupted"
 
 
 class ParserUnavailable(DependencyError):

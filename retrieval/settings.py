@@ -183,6 +183,20 @@ class ApiSettings(BaseSettings):
     heartbeat: float = Field(15.0, gt=0, description="Seconds of silence after which a stream sends a comment")
 
 
+class KeepingSettings(BaseSettings):
+    """Answers asked for with an `Idempotency-Key`, kept to be given again."""
+
+    model_config = _group("PINCITE_KEEPING_")
+
+    seconds: float = Field(3600.0, gt=0, description="Seconds an answer is kept after its last event")
+    answers: int = Field(5000, ge=1, description="Most answers kept per tenant; beyond them the oldest go")
+    max_bytes: int = Field(1024 * 1024, ge=64 * 1024, description="Most bytes of events a kept answer may take")
+    grace: float = Field(10.0, ge=0, description="Seconds an answer is written on when nobody follows it any more")
+    lease: float = Field(15.0, gt=0, description="Seconds after which a silent process's answers may be begun anew")
+    flush: float = Field(0.2, gt=0, description="Seconds between two writings of what running answers said")
+    poll: float = Field(0.5, gt=0, description="Most seconds between two looks at another process's answer")
+
+
 class IngestSettings(BaseSettings):
     """Limits and measures of the ingest path."""
 
@@ -219,4 +233,5 @@ class Settings:
     breaker: BreakerSettings = field(default_factory=partial(_read, BreakerSettings))
     search: SearchSettings = field(default_factory=partial(_read, SearchSettings))
     api: ApiSettings = field(default_factory=partial(_read, ApiSettings))
+    keeping: KeepingSettings = field(default_factory=partial(_read, KeepingSettings))
     ingest: IngestSettings = field(default_factory=partial(_read, IngestSettings))

@@ -102,13 +102,10 @@ class AnswerResponse(FinishedEvent):
     confidence: Rounded
 
     @classmethod
-    def joined(cls, found: SearchResponse, finished: AnswerFinished) -> Self:
-        return cls(
-            request_id=found.request_id,
-            passages=found.passages,
-            confidence=found.confidence,
-            **finished_fields(finished),
-        )
+    def joined(cls, passages: PassagesEvent, finished: FinishedEvent) -> Self:
+        """The two events as one; what both say is as `finished` says it."""
+        said = passages.model_dump() | finished.model_dump()
+        return cls.model_validate({name: said[name] for name in cls.model_fields})
 
 
 def finished_fields(finished: AnswerFinished) -> dict[str, Any]:

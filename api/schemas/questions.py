@@ -6,6 +6,7 @@ from api.schemas.base import Principals, QuestionText, Wire
 from retrieval.access import Caller
 from retrieval.domain import Question
 from retrieval.filter_json import FilterInput
+from retrieval.keeping.identity import digest
 
 _SPEAK_FOR = (
     "On whose behalf (`user:ada`, `group:eng`). With the scope `act_as` only: left out or empty, such a key sees what "
@@ -31,3 +32,8 @@ class AnswerRequest(SearchRequest):
     """A question to answer."""
 
     stream: bool = Field(True, description="Server-sent events; false, or `Accept: application/json`: one JSON body")
+
+    @property
+    def digest(self) -> bytes:
+        """What makes it the same question as another, however the answer is to come and whoever asks."""
+        return digest(self.model_dump(mode="json", by_alias=True, exclude={"stream", "principals"}))
