@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from api import errors
 from api.envelope import BodyLimit, Envelope
 from api.keeping import kept_answers
+from api.limiting import Limits
 from api.metering import Metering
 from api.openapi import describer
 from api.probe import ReadinessProbe
@@ -40,6 +41,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.state.engine = engine
     app.state.kept = None if engine is None else kept_answers(engine)
     app.state.telemetry = telemetry = Telemetry() if engine is None else engine.telemetry
+    app.state.limits = Limits(settings.limits, telemetry)
     app.state.stopping = asyncio.Event()
     app.state.probe = ReadinessProbe()
     errors.install(app)

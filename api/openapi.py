@@ -51,6 +51,7 @@ _PROBLEMS = {
     410: "A document that the kept answer shows was changed or taken away",
     413: "The request body is too large",
     422: "The request is not valid; the message names the fields",
+    429: "Too many requests; `Retry-After` says when to try again",
     502: "The model broke off in the middle of the answer",
     503: "Something we lean on is not available; `Retry-After` says when to try again",
 }

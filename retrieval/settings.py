@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from limits import parse_many
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -183,6 +184,35 @@ class ApiSettings(BaseSettings):
     heartbeat: float = Field(15.0, gt=0, description="Seconds of silence after which a stream sends a comment")
 
 
+def _rate(text: str) -> str:
+    try:
+        rates = parse_many(text)
+    except ValueError:
+        rates = []
+    if len(rates) != 1 or rates[0].amount < 1:
+        raise PydanticCustomError("not_a_rate", "must be one rate, such as 600/minute")
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+
+
+class LimitsSettings(BaseSettings):
+    """How often may be asked, over HTTP."""
+
+    model_config = _group("PINCITE_LIMITS_")
+
+    per_key: Rate | None = Field(
+        None, description="Requests an API key may make, such as 600/minute; unset: any number"
+    )
+    per_principal: Rate | None = Field(
+        None, description="Requests a user may make, such as 60/minute; where no user is named, each set of principals"
+    )
+    storage: SecretStr | None = Field(
+        None, description="Where several processes count together: redis://host:6379 (pip install 'pincite[redis]')"
+    )
+
+
 class KeepingSettings(BaseSettings):
     """Answers asked for with an `Idempotency-Key`, kept to be given again."""
 
@@ -233,5 +263,6 @@ class Settings:
     breaker: BreakerSettings = field(default_factory=partial(_read, BreakerSettings))
     search: SearchSettings = field(default_factory=partial(_read, SearchSettings))
     api: ApiSettings = field(default_factory=partial(_read, ApiSettings))
+    limits: LimitsSettings = field(default_factory=partial(_read, LimitsSettings))
     keeping: KeepingSettings = field(default_factory=partial(_read, KeepingSettings))
     ingest: IngestSettings = field(default_factory=partial(_read, IngestSettings))

@@ -30,6 +30,9 @@ class Telemetry:
         self._examined = self._histogram("search_rows_examined", "Chunks compared, word postings read", "leg", _ROWS)
         self._degradations = self._counter("degradations", "What gave way, by code", "code", Degradation)
         self._answers = self._counter("answers", "Answers, by how they ended", "outcome", (*get_args(Outcome), _FAILED))
+        self._unlimited = Counter(
+            "pincite_rate_limits_not_kept", "Times the counts of requests could not be kept", registry=self.registry
+        )
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
         self._shadows = self._counter(
@@ -64,6 +67,10 @@ class Telemetry:
     def responded(self, route: str, status: int) -> None:
         """A response began. `route` is the route's template, not the path that was asked for."""
         self._requests.labels(route, status).inc()
+
+    def limits_not_kept(self) -> None:
+        """Requests are let through uncounted for a while."""
+        self._unlimited.inc()
 
     def shadow_compared(self, path: DensePath, recall: float) -> None:
         """A walked search was done again exactly; `recall` in [0, 1] of its ten best."""

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.authentication import HeaderPrincipals, OpenedEngine, QueryingKey, caller_of
 from api.errors import error_response, status_of_code
 from api.keeping import kept_of
+from api.limiting import limited
 from api.openapi import EVENT_STREAM, problems
 from api.resuming import IdempotencyKey, LastEvent
 from api.schemas.answers import AnswerResponse, FinishedEvent, PassagesEvent
@@ -65,7 +66,7 @@ async def _answer_stream(
     idempotency_key: IdempotencyKey = None,
 ) -> AsyncIterator[AnswerStream]:
     # A dependency, because its end comes after the last byte, or as soon as the client is gone.
-    caller = caller_of(key, asked.principals)
+    caller = await limited(request, key, caller_of(key, asked.principals))
     begin = partial(path, engine, asked.by(caller))
     owner, kept, request_id = Owner(key_id=key.key_id, caller=caller), kept_of(request), request.state.request_id
     if last_event is not None:
@@ -82,7 +83,7 @@ async def _answer_stream(
 @router.post(
     "/v1/answers",
     response_class=Response,
-    responses={**_SUCCESS, **problems(401, 403, 404, 409, 410, 413, 422, 502, 503)},
+    responses={**_SUCCESS, **problems(401, 403, 404, 409, 410, 413, 422, 429, 502, 503)},
 )
 async def answer_question(
     request: Request, asked: Asked, stream: Annotated[AnswerStream, Depends(_answer_stream)]
@@ -108,7 +109,7 @@ async def _kept_stream(
 ) -> AsyncIterator[AnswerStream]:
     if last_event is not None and last_event.answer_id != answer_id:
         raise NotFound("that event is not one of this answer's")
-    owner = Owner(key_id=key.key_id, caller=caller_of(key, principals))
+    owner = Owner(key_id=key.key_id, caller=await limited(request, key, caller_of(key, principals)))
     async with kept_of(request).resumed(owner, answer_id, last_event.number if last_event else 0) as stream:
         yield stream
 
@@ -116,7 +117,7 @@ async def _kept_stream(
 @router.get(
     "/v1/answers/{answer_id}/events",
     response_class=Response,
-    responses={**_EVENTS, **problems(401, 403, 404, 410, 422, 503)},
+    responses={**_EVENTS, **problems(401, 403, 404, 410, 422, 429, 503)},
 )
 async def answer_events(request: Request, stream: Annotated[AnswerStream, Depends(_kept_stream)]) -> Response:
     """The events of an answer that was asked for with an `Idempotency-Key`, after the `Last-Event-ID`.

@@ -207,7 +207,7 @@ async def test_a_malformed_key_is_an_invalid_request(here: Process, plain: str, 
 )
 async def test_a_malformed_event_id_is_an_invalid_request(here: Process, plain: str, presented: str) -> None:
     """Wherever it is sent."""
-    headers = {"Authorization": f"Bearer {plain}".encode(), "Last-Event-ID": presented.encode()}
+    headers = [(b"Authorization", f"Bearer {plain}".encode()), (b"Last-Event-ID", presented.encode())]
     posted = await here.client.post("/v1/answers", json=GATE, headers=headers)
     read = await here.client.get(f"/v1/answers/{'0' * 32}/events", headers=headers)
     for response in (posted, read):
