@@ -44,7 +44,8 @@ class Process:
 @asynccontextmanager
 async def process(dsn: str, llm: ScriptedLlm, *, served: bool = False, **keeping: Any) -> AsyncIterator[Process]:
     """A process of the service; `served`: behind a real port, so that a client can hang up."""
-    gateway = LlmGateway(llm.settings(token_timeout=5.0, deadline=20.0, concurrency=64, waiting=64))
+    settings = llm.settings(token_timeout=5.0, deadline=20.0, concurrency=64, max_output_tokens=100_000)
+    gateway = LlmGateway(settings)
     async with engine_on(dsn, WordEmbedder(), gateway) as engine:
         engine.settings = replace(engine.settings, keeping=KeepingSettings(**FAST | keeping))
         app = create_app(engine.settings, engine)
