@@ -153,8 +153,6 @@ class KeptAnswers:
                 production.written(batch, followed_elsewhere=living[production.answer_id])
             else:
                 production.forgotten()
-        if any(batch.state != "running" for batch in batches):
-            await self._shelf.sweep(tenant)
 
 
 def kept_answers(engine: Engine) -> KeptAnswers:

@@ -100,8 +100,10 @@ class Shelf:
         slot = slot_of(owner, key)
         wanted = {"slot": slot, "answer_id": uuid4(), "owner": owner.digest, "request": request, **self._times}
         async with self._store.session(owner.caller) as session:
-            await session.rows(_Id, _statement("vacate_slot"), slot=slot)
-            if claimed := await session.rows(_Attempt, _statement("claim_slot"), **wanted):
+            claimed = await session.rows(_Attempt, _statement("claim_slot"), **wanted)
+            if not claimed and await session.rows(_Id, _statement("vacate_slot"), slot=slot):
+                claimed = await session.rows(_Attempt, _statement("claim_slot"), **wanted)
+            if claimed:
                 return Claim(answer_id=claimed[0].answer_id, mine=True)
             holders = await session.rows(_Attempt, _statement("slot_holder"), slot=slot)
         if not holders:
@@ -119,7 +121,8 @@ class Shelf:
         """Puts the batches of the tenant's answers down and renews their leases. Those that are still kept, and
         whether somebody at another process follows them.
 
-        An answer that is not is withdrawn, or another process has taken it for dead.
+        An answer that is not is withdrawn, or another process has taken it for dead. Whenever one has ended, more is
+        taken away of what is past its time or beyond the tenant's share than one answer adds.
         """
         shown = [(batch.answer_id, *source) for batch in batches for source in batch.sources]
         async with self._store.session(_writer(tenant)) as session:
@@ -129,12 +132,9 @@ class Shelf:
                 await session.rows(
                     _Id, _statement("put_sources"), answer_ids=answers, document_ids=documents, versions=versions
                 )
+            if any(batch.state != "running" for batch in batches):
+                await session.rows(_Id, _statement("sweep_kept"), most=self._most)
         return {row.answer_id: row.followed for row in living}
-
-    async def sweep(self, tenant: TenantId) -> None:
-        """Takes away some of what is past its time or beyond the tenant's share: more than one answer adds."""
-        async with self._store.session(_writer(tenant)) as session:
-            await session.rows(_Id, _statement("sweep_kept"), most=self._most)
 
     async def follow(self, owner: Owner, answer_id: UUID, seconds: float) -> None:
         """Whoever writes this answer is to go on for these seconds: somebody reads it."""
