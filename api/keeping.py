@@ -6,7 +6,7 @@ shelf a few times a second, all running answers of a tenant together, so nobody'
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import groupby
 from uuid import UUID
@@ -105,7 +105,10 @@ class KeptAnswers:
 
     async def close(self) -> None:
         """Ends what is being written; whoever follows it elsewhere is told."""
-        await _end(self._running.values(), "the server is stopping: ask again with the same key")
+        productions = list(self._running.values())
+        for production in productions:
+            production.end("the server is stopping: ask again with the same key")
+        await asyncio.gather(*(production.ended() for production in productions))
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.wait({self._writer})
@@ -131,8 +134,9 @@ class KeptAnswers:
                     "kept_answers_not_written", reason=str(error), exc_info=not isinstance(error, PinciteError)
                 )
             self._running = {each.answer_id: each for each in self._running.values() if not self._is_done(each)}
-            alone = [each for each in self._running.values() if each.alone_for() > self._settings.grace]
-            await _end((each for each in alone if not each.followed_elsewhere), "nobody followed the answer any more")
+            for production in self._running.values():
+                if production.alone_for() > self._settings.grace and not production.followed_elsewhere:
+                    production.end("nobody followed the answer any more")
 
     def _is_done(self, production: Production) -> bool:
         given_up = production.state != "running" and production.alone_for() > self._settings.lease
@@ -220,10 +224,6 @@ class _Far:
         if now - self._told_at >= self._settings.grace / 3:
             await self._shelf.follow(self._owner, self.answer_id, self._settings.grace + self._settings.poll)
             self._told_at = now
-
-
-async def _end(productions: Iterable[Production], reason: str) -> None:
-    await asyncio.gather(*(production.end(reason) for production in list(productions)))
 
 
 def _tenant(production: Production) -> TenantId:

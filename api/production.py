@@ -43,7 +43,7 @@ class Production:
         self.followed_elsewhere = False
         self._kept = True
         self._news = asyncio.Event()
-        self._reason = "the answer was stopped"
+        self._reason = ""
         self._release = release
         self._work = asyncio.create_task(self._drive(events))
 
@@ -66,10 +66,14 @@ class Production:
         """Seconds since its last reader in this process left; 0 while there is one."""
         return 0.0 if self._followers else _now() - self._left_at
 
-    async def end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """Ends the work, if it is still going on; its last event says why."""
-        self._reason = reason
-        self._work.cancel()
+        if not self._reason:  # once: a second time would break into its cleaning up
+            self._reason = reason
+            self._work.cancel()
+
+    async def ended(self) -> None:
+        """Returns when the work has let go of everything."""
         await asyncio.wait({self._work})
 
     async def event(self, number: int) -> WireEvent:
@@ -117,7 +121,7 @@ class Production:
             if self.state == "running":
                 raise RuntimeError("the answer ended without saying how")  # noqa: TRY301 - as if it had raised it
         except asyncio.CancelledError:
-            await self._fail(AnswerInterrupted(self._reason))
+            await self._fail(AnswerInterrupted(self._reason or "the answer was stopped"))
         except Exception as error:  # noqa: BLE001 - handed to the readers
             await self._fail(error)
 

@@ -18,7 +18,7 @@ from tests.llm_servers.scripted import ScriptedLlm
 
 GATE = {"question": "When does the north gate close in the evening?"}
 WORDS = "The north gate closes at eight in the evening [1]."
-FAST: dict[str, Any] = {"flush": 0.02, "poll": 0.05, "grace": 5.0, "lease": 5.0}
+FAST: dict[str, Any] = {"flush": 0.02, "poll": 0.05, "grace": 30.0, "lease": 60.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Process:
 @asynccontextmanager
 async def process(dsn: str, llm: ScriptedLlm, *, served: bool = False, **keeping: Any) -> AsyncIterator[Process]:
     """A process of the service; `served`: behind a real port, so that a client can hang up."""
-    settings = llm.settings(token_timeout=5.0, deadline=20.0, concurrency=64, max_output_tokens=100_000)
+    settings = llm.settings(connect_timeout=30.0, token_timeout=30.0, deadline=60.0, max_output_tokens=100_000)
     gateway = LlmGateway(settings)
     async with engine_on(dsn, WordEmbedder(), gateway) as engine:
         engine.settings = replace(engine.settings, keeping=KeepingSettings(**FAST | keeping))
