@@ -62,7 +62,7 @@ async def _client(app: FastAPI, *, served: bool) -> AsyncIterator[httpx2.AsyncCl
         async with client_of(app) as client:
             yield client
         return
-    async with live(app) as url, httpx2.AsyncClient(base_url=url) as client:
+    async with live(app) as url, httpx2.AsyncClient(base_url=url, timeout=60) as client:
         yield client
 
 

@@ -156,7 +156,7 @@ async def test_a_follower_elsewhere_is_cut_off_when_a_document_goes(corpus: Corp
             writing = asyncio.create_task(here.ask(corpus.keys.plain))
             async with _following(there, corpus.keys.plain) as reader:
                 await reader.until("event: citation")
-                _removed(corpus)
+                await asyncio.to_thread(_removed, corpus)
                 seen = await reader.until("event: error")
             assert events_of(seen)[-1][1]["error"]["code"] == "answer_withdrawn"
             writing.cancel()
@@ -237,13 +237,14 @@ async def test_a_killed_process_leaves_a_clear_error_and_a_free_key(corpus: Corp
     with scripted_llm(HANGS, answer(WORDS)) as llm:
         upstream = {"PINCITE_LLM_MODEL": "scripted", "PINCITE_LLM_BASE_URL": llm.base_url}
         with serving(corpus.dsn, **upstream, PINCITE_KEEPING_LEASE="60", PINCITE_KEEPING_FLUSH="0.05") as (child, url):
-            async with process(corpus.dsn, llm, served=True) as here, httpx2.AsyncClient(base_url=url) as client:
+            async with process(corpus.dsn, llm, served=True) as here, httpx2.AsyncClient(base_url=url, timeout=60) as client:
                 doomed = Process(app=here.app, client=client)
                 async with _following(doomed, corpus.keys.plain) as reader:
                     await reader.until("event: citation")
                     async with _following(here, corpus.keys.plain) as elsewhere:
                         seen = await elsewhere.until("event: citation")
                         os.kill(child.pid, signal.SIGKILL)
+                        await asyncio.to_thread(child.wait)
                         corpus.execute("UPDATE kept_answers SET lease_until = now()")
                         seen = await elsewhere.until("event: error")
                 assert events_of(seen)[-1][1]["error"]["code"] == "answer_interrupted"
