@@ -154,6 +154,7 @@ async def test_a_follower_elsewhere_is_cut_off_when_a_document_goes(corpus: Corp
     with scripted_llm(HANGS) as llm:
         async with process(corpus.dsn, llm) as here, process(corpus.dsn, llm, served=True) as there:
             writing = asyncio.create_task(here.ask(corpus.keys.plain))
+            await _until(lambda: corpus.rows("kept_answers") == 1)
             async with _following(there, corpus.keys.plain) as reader:
                 await reader.until("event: citation")
                 await asyncio.to_thread(_removed, corpus)
@@ -223,6 +224,7 @@ async def test_a_stopping_process_says_so_to_readers_elsewhere(corpus: Corpus) -
     with scripted_llm(HANGS, answer(WORDS)) as llm:
         async with process(corpus.dsn, llm, lease=60, served=True) as there, process(corpus.dsn, llm, lease=60) as here:
             writing = asyncio.create_task(here.ask(corpus.keys.plain))
+            await _until(lambda: corpus.rows("kept_answers") == 1)
             async with _following(there, corpus.keys.plain) as reader:
                 seen = await reader.until("event: text")
                 await here.app.state.kept.close()
@@ -237,7 +239,8 @@ async def test_a_killed_process_leaves_a_clear_error_and_a_free_key(corpus: Corp
     with scripted_llm(HANGS, answer(WORDS)) as llm:
         upstream = {"PINCITE_LLM_MODEL": "scripted", "PINCITE_LLM_BASE_URL": llm.base_url}
         with serving(corpus.dsn, **upstream, PINCITE_KEEPING_LEASE="60", PINCITE_KEEPING_FLUSH="0.05") as (child, url):
-            async with process(corpus.dsn, llm, served=True) as here, httpx2.AsyncClient(base_url=url, timeout=60) as client:
+            to_it = httpx2.AsyncClient(base_url=url, timeout=60)
+            async with process(corpus.dsn, llm, served=True) as here, to_it as client:
                 doomed = Process(app=here.app, client=client)
                 async with _following(doomed, corpus.keys.plain) as reader:
                     await reader.until("event: citation")
