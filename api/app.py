@@ -9,6 +9,8 @@ from fastapi import FastAPI
 
 from api import errors
 from api.envelope import BodyLimit, Envelope
+from api.keeping import kept_answers
+from api.limiting import Limits
 from api.metering import Metering
 from api.openapi import describer
 from api.probe import ReadinessProbe
@@ -24,7 +26,8 @@ _DESCRIPTION = "Answers from your own documents, each citation verified against 
 def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     """The HTTP application over `engine`, or over one of its own for as long as it is served.
 
-    Setting `app.state.stopping` ends open streams with an `error` event.
+    Setting `app.state.stopping` ends open streams with an `error` event; `app.state.kept` is to be closed before a
+    given engine is.
     """
     app = FastAPI(
         title="Pincite",
@@ -38,7 +41,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.engine = engine
+    app.state.kept = None if engine is None else kept_answers(engine)
     app.state.telemetry = telemetry = Telemetry() if engine is None else engine.telemetry
+    app.state.limits = Limits(settings.limits, telemetry)
     app.state.stopping = asyncio.Event()
     app.state.probe = ReadinessProbe()
     errors.install(app)
@@ -59,4 +64,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
 async def _own_engine(app: FastAPI) -> AsyncIterator[None]:
     async with open_engine(app.state.settings, telemetry=app.state.telemetry) as engine:
         app.state.engine = engine
-        yield
+        app.state.kept = kept_answers(engine)
+        try:
+            yield
+        finally:
+            await app.state.kept.close()

@@ -58,10 +58,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 async def _serve_until_stopped(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     async with open_engine(settings) as engine:
-        server = _Server(create_app(settings, engine))
+        server = _Server(app := create_app(settings, engine))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)
-        await server.serve(sockets=[listener])
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            await app.state.kept.close()
 
 
 class _Server(uvicorn.Server):

@@ -23,7 +23,8 @@ _HEADERS = {
 
 
 class Envelope:
-    """Gives every response an `X-Request-ID` (the client's own when sane) and the security headers.
+    """Gives every response an `X-Request-ID` (the client's own when sane), what is said of rate limits, and the
+    security headers.
 
     An exception that nobody expected becomes a 500 here, logged with the request's id and never shown.
     """
@@ -44,7 +45,9 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _seal(MutableHeaders(scope=message), request_id)
+                headers = MutableHeaders(scope=message)
+                headers.update(scope["state"].get("rate_limit", {}))
+                _seal(headers, request_id)
             await send(message)
 
         try:

@@ -15,10 +15,13 @@ from starlette.responses import Response
 from api.schemas.base import ErrorBody, ErrorDetail
 from retrieval.errors import (
     AccessDenied,
+    AnswerInterrupted,
+    AnswerWithdrawn,
     BudgetExhausted,
     Conflict,
     DependencyError,
     EmbedderUnavailable,
+    IdempotencyKeyReused,
     IndexMismatch,
     InputError,
     InvalidDataset,
@@ -37,6 +40,7 @@ from retrieval.errors import (
     Overloaded,
     ParserUnavailable,
     PinciteError,
+    RateLimited,
     RerankerUnavailable,
     StoreUnavailable,
     StoreUnsupported,
@@ -60,14 +64,18 @@ STATUS: Mapping[type[PinciteError], int] = {
     Unauthenticated: 401,
     NotFound: 404,
     Conflict: 409,
+    IdempotencyKeyReused: 409,
+    AnswerWithdrawn: 410,
     LimitExceeded: 429,
     BudgetExhausted: 429,
+    RateLimited: 429,
     IndexMismatch: 503,
     DependencyError: 503,
     Overloaded: 503,
     StoreUnavailable: 503,
     StoreUnsupported: 503,
     EmbedderUnavailable: 503,
+    AnswerInterrupted: 503,
     ParserUnavailable: 503,
     RerankerUnavailable: 503,
     LlmUnavailable: 503,
@@ -150,7 +158,8 @@ def install(app: FastAPI) -> None:
 async def _on_pincite_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PinciteError)  # starlette types handlers by Exception
     status, reset_at = status_of(type(error)), _reset_at(error)
-    return error_response(request.state.request_id, status, error.code, str(error), reset_at=reset_at)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, RateLimited) else None
+    return error_response(request.state.request_id, status, error.code, str(error), headers, reset_at=reset_at)
 
 
 async def _on_framework_error(request: Request, error: Exception) -> Response:

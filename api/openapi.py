@@ -29,6 +29,7 @@ EVENT_STREAM: dict[str, Any] = {
                 "type": "object",
                 "required": ["event", "data"],
                 "properties": {
+                    "id": {"type": "string", "description": "What to send as `Last-Event-ID`"},
                     "event": {"const": name},
                     "data": {
                         "type": "string",
@@ -40,13 +41,15 @@ EVENT_STREAM: dict[str, Any] = {
             for name, model in EVENTS.items()
         ]
     },
-    "example": 'event: text\ndata: {"text":"Twenty-eight days [1]."}\n\n',
+    "example": 'event: text\ndata: {"text":"Twenty-eight days [1]."}\nid: 0f8e1c7ab2d94e06a3c55d2f9b7e4a18.2\n\n',
 }
 
 _PROBLEMS = {
     401: "No API key, or one we do not know",
     403: "The key lacks a scope",
     404: "There is no such thing, or the caller may not see it",
+    409: "The key was used for another question",
+    410: "A document that the kept answer shows was changed or taken away",
     413: "The request body is too large",
     422: "The request is not valid; the message names the fields",
     429: "Too much was asked or spent; `Retry-After` and `reset_at` say when to try again",

@@ -8,23 +8,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+from uuid import UUID, uuid4
 
-from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from pydantic import BaseModel
+from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.requests import ClientDisconnect, Request
 
 from api.errors import describe, error_body
-from api.schemas.answers import CitationEvent, FinishedEvent, PassagesEvent, StepEvent, TextEvent
-from retrieval.domain import (
-    AnswerEvent,
-    AnswerFailed,
-    AnswerFinished,
-    CitationFound,
-    PassagesFound,
-    StepTaken,
-    TextDelta,
-)
+from api.wire import LAST, encoded, server_sent_event, unnumbered_event
+from retrieval.domain import AnswerEvent
+from retrieval.keeping.shelf import WireEvent
 
 T = TypeVar("T")
 
@@ -36,14 +29,36 @@ class _Ended:
     error: Exception | None
 
 
+class _Stopping(Exception):
+    pass
+
+
+class NothingLeft(Exception):
+    """The answer has ended, and its reader has all of it."""
+
+
+class AnswerStream(Protocol):
+    """An answer's events on their way to one reader."""
+
+    @property
+    def answer_id(self) -> UUID: ...
+
+    async def next(self) -> WireEvent:
+        """The next event. Raises what the work raised, and `NothingLeft` after the last event.
+
+        May be cancelled: no event is lost.
+        """
+
+
 class RunningAnswer:
-    """An answer being worked on. Open one with `running()`, which also stops it."""
+    """An answer being worked on for one reader. Open one with `running()`, which also stops it."""
 
-    def __init__(self, events: AsyncGenerator[AnswerEvent, None]) -> None:
-        self._waiting: asyncio.Queue[AnswerEvent | _Ended] = asyncio.Queue(_MOST_WAITING)
-        self._work = asyncio.create_task(self._drive(events))
+    def __init__(self, events: AsyncGenerator[AnswerEvent, None], request_id: str) -> None:
+        self.answer_id = uuid4()
+        self._waiting: asyncio.Queue[WireEvent | _Ended] = asyncio.Queue(_MOST_WAITING)
+        self._work = asyncio.create_task(self._drive(events, request_id))
 
-    async def next(self) -> AnswerEvent:
+    async def next(self) -> WireEvent:
         """The next event. Raises what the work raised. May be cancelled: no event is lost."""
         event = await self._waiting.get()
         if isinstance(event, _Ended):
@@ -55,21 +70,23 @@ class RunningAnswer:
         self._work.cancel()
         await asyncio.gather(self._work, return_exceptions=True)
 
-    async def _drive(self, events: AsyncGenerator[AnswerEvent, None]) -> None:
+    async def _drive(self, events: AsyncGenerator[AnswerEvent, None], request_id: str) -> None:
         ended = _Ended(None)
         try:
             async with aclosing(events):
+                number = 0
                 async for event in events:
-                    await self._waiting.put(event)
+                    number += 1
+                    await self._waiting.put(encoded(event, number, request_id))
         except Exception as error:  # noqa: BLE001 - handed to the reader, who raises it
             ended = _Ended(error)
         await self._waiting.put(ended)
 
 
 @asynccontextmanager
-async def running(events: AsyncGenerator[AnswerEvent, None]) -> AsyncIterator[RunningAnswer]:
+async def running(events: AsyncGenerator[AnswerEvent, None], request_id: str) -> AsyncIterator[RunningAnswer]:
     """Works on the answer until the block ends, however it ends."""
-    answer = RunningAnswer(events)
+    answer = RunningAnswer(events, request_id)
     try:
         yield answer
     finally:
@@ -100,60 +117,41 @@ async def _hung_up(request: Request) -> None:
 
 
 async def server_sent(
-    answer: RunningAnswer, first: AnswerEvent, *, request_id: str, heartbeat: float, stopping: asyncio.Event
+    answer: AnswerStream, first: WireEvent, *, request_id: str, heartbeat: float, stopping: asyncio.Event
 ) -> AsyncIterator[bytes]:
     """The answer's events on the wire; whatever happens, the last one is `finished` or `error`.
 
     A comment goes out after each `heartbeat` seconds of silence. Once `stopping` is set the stream ends.
     """
     try:
-        yield encoded(first, request_id)
-        async with aclosing(_paced(answer, heartbeat, stopping)) as events:
+        yield server_sent_event(answer.answer_id, first)
+        async with aclosing(_paced(answer, first, heartbeat, stopping)) as events:
             async for event in events:
-                yield encoded(event, request_id) if event else KEEPALIVE_COMMENT
-                if isinstance(event, AnswerFinished | AnswerFailed):
-                    return
+                yield server_sent_event(answer.answer_id, event) if event else KEEPALIVE_COMMENT
+    except _Stopping:
+        message = "the server is stopping: ask again in a moment"
+        yield unnumbered_event("error", error_body("shutting_down", message, request_id))
     except Exception as error:  # noqa: BLE001 - the status is long sent: all that is left is to say so
-        yield _sse("error", describe(error, request_id))
+        yield unnumbered_event("error", describe(error, request_id))
 
 
 async def _paced(
-    answer: RunningAnswer, heartbeat: float, stopping: asyncio.Event
-) -> AsyncGenerator[AnswerEvent | None, None]:
-    """The answer's events as they come; None for each `heartbeat` of silence; a failure once `stopping` is set."""
+    answer: AnswerStream, first: WireEvent, heartbeat: float, stopping: asyncio.Event
+) -> AsyncGenerator[WireEvent | None, None]:
+    """The events after the first, to the last; None for each `heartbeat` of silence. Raises once `stopping` is set."""
+    last = first
     stop = asyncio.create_task(stopping.wait())
     upcoming = asyncio.create_task(answer.next())
     try:
-        while True:
+        while last.name not in LAST:
             done, _ = await asyncio.wait({upcoming, stop}, timeout=heartbeat, return_when=asyncio.FIRST_COMPLETED)
             if upcoming in done:
-                yield upcoming.result()
+                yield (last := upcoming.result())
                 upcoming = asyncio.create_task(answer.next())
             elif stop in done:
-                yield AnswerFailed(code="shutting_down", message="the server is stopping: ask again in a moment")
+                raise _Stopping
             else:
                 yield None
     finally:
         stop.cancel()
         upcoming.cancel()
-
-
-def encoded(event: AnswerEvent, request_id: str) -> bytes:
-    """One event in the SSE wire format."""
-    match event:
-        case PassagesFound():
-            return _sse("passages", PassagesEvent.found(event, request_id))
-        case StepTaken():
-            return _sse("step", StepEvent.of(event))
-        case TextDelta():
-            return _sse("text", TextEvent(text=event.text))
-        case CitationFound():
-            return _sse("citation", CitationEvent.of(event.citation))
-        case AnswerFinished():
-            return _sse("finished", FinishedEvent.of(event))
-        case AnswerFailed():
-            return _sse("error", error_body(event.code, event.message, request_id, event.reset_at))
-
-
-def _sse(name: str, data: BaseModel) -> bytes:
-    return format_sse_event(event=name, data_str=data.model_dump_json())

@@ -158,6 +158,7 @@ class TenantWriter:
             self._delist(documents)
             self._count(documents, sign=-1)
             self._run(_statement("remove_chunks"), document_ids=documents)
+            self._run(_statement("withdraw_kept"), document_ids=documents)
 
     def _enlist(self, documents: Sequence[UUID]) -> None:
         """Enters the documents where searches look them up by permission and by field, and in their counts."""

@@ -15,8 +15,11 @@ PinciteError
 │   └── Unauthenticated         no API key, or one we do not know
 ├── NotFound
 ├── Conflict
+│   ├── IdempotencyKeyReused    the key stands for another question
+│   └── AnswerWithdrawn         a kept answer shows what was changed or taken away since
 ├── LimitExceeded
 │   └── BudgetExhausted         what is left of a budget is less than the call may take; says when it is new
+│   └── RateLimited             too many requests; carries when to come back
 ├── IndexMismatch               the index was built by another model or an older schema
 └── DependencyError             something we lean on gave way
     ├── Overloaded              more was asked at once than is served in time; asked later, it will be
@@ -25,6 +28,7 @@ PinciteError
     ├── EmbedderUnavailable
     ├── RerankerUnavailable
     ├── InvalidStructuredAnswer the model's JSON does not fit the schema, mended or not
+    ├── AnswerInterrupted       a kept answer whose writing broke off; asked for again, it is written anew
     ├── ParserUnavailable       the processes that read hostile files cannot be kept alive
     └── LlmUnavailable          before its first token: the answer falls back
         └── LlmInterrupted      after its first token: the stream ends with an error event
@@ -108,6 +112,14 @@ class Conflict(PinciteError):
     code = "conflict"
 
 
+class IdempotencyKeyReused(Conflict):
+    code = "idempotency_key_reused"
+
+
+class AnswerWithdrawn(Conflict):
+    code = "answer_withdrawn"
+
+
 class LimitExceeded(PinciteError):
     code = "limit_exceeded"
 
@@ -120,6 +132,16 @@ class BudgetExhausted(LimitExceeded):
     def __init__(self, message: str, reset_at: datetime) -> None:
         super().__init__(message)
         self.reset_at = reset_at
+
+
+class RateLimited(LimitExceeded):
+    """Asked again after `retry_after` seconds, it may be let through."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class IndexMismatch(PinciteError):
@@ -152,6 +174,10 @@ class RerankerUnavailable(DependencyError):
 
 class InvalidStructuredAnswer(DependencyError):
     code = "invalid_structured_answer"
+
+
+class AnswerInterrupted(DependencyError):
+    code = "answer_interrupted"
 
 
 class ParserUnavailable(DependencyError):

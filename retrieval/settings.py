@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from limits import parse_many
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -229,6 +230,49 @@ class ApiSettings(BaseSettings):
     heartbeat: float = Field(15.0, gt=0, description="Seconds of silence after which a stream sends a comment")
 
 
+def _rate(text: str) -> str:
+    try:
+        rates = parse_many(text)
+    except ValueError:
+        rates = []
+    if len(rates) != 1 or rates[0].amount < 1:
+        raise PydanticCustomError("not_a_rate", "must be one rate, such as 600/minute")
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+
+
+class LimitsSettings(BaseSettings):
+    """How often may be asked, over HTTP."""
+
+    model_config = _group("PINCITE_LIMITS_")
+
+    per_key: Rate | None = Field(
+        None, description="Requests an API key may make, such as 600/minute; unset: any number"
+    )
+    per_principal: Rate | None = Field(
+        None, description="Requests a user may make, such as 60/minute; where no user is named, each set of principals"
+    )
+    storage: SecretStr | None = Field(
+        None, description="Where several processes count together: redis://host:6379 (pip install 'pincite[redis]')"
+    )
+
+
+class KeepingSettings(BaseSettings):
+    """Answers asked for with an `Idempotency-Key`, kept to be given again."""
+
+    model_config = _group("PINCITE_KEEPING_")
+
+    seconds: float = Field(3600.0, gt=0, description="Seconds an answer is kept after its last event")
+    answers: int = Field(5000, ge=1, description="Most answers kept per tenant; beyond them the oldest go")
+    max_bytes: int = Field(1024 * 1024, ge=64 * 1024, description="Most bytes of events a kept answer may take")
+    grace: float = Field(10.0, ge=0, description="Seconds an answer is written on when nobody follows it any more")
+    lease: float = Field(15.0, gt=0, description="Seconds after which a silent process's answers may be begun anew")
+    flush: float = Field(0.2, gt=0, description="Seconds between two writings of what running answers said")
+    poll: float = Field(0.5, gt=0, description="Most seconds between two looks at another process's answer")
+
+
 class IngestSettings(BaseSettings):
     """Limits and measures of the ingest path."""
 
@@ -285,5 +329,7 @@ class Settings:
     guard: GuardSettings = field(default_factory=partial(read_group, GuardSettings))
     search: SearchSettings = field(default_factory=partial(read_group, SearchSettings))
     api: ApiSettings = field(default_factory=partial(read_group, ApiSettings))
+    limits: LimitsSettings = field(default_factory=partial(read_group, LimitsSettings))
+    keeping: KeepingSettings = field(default_factory=partial(read_group, KeepingSettings))
     ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))
     telemetry: TelemetrySettings = field(default_factory=partial(read_group, TelemetrySettings))

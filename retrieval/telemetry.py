@@ -39,6 +39,9 @@ class Telemetry:
             "guarded", "Taken out of answers, by what it was", "what", (one.name for one in fields(Guarded))
         )
         self._cache = self._counter("answer_cache", "Answers, by what the cache did", "use", get_args(CacheUse))
+        self._unlimited = Counter(
+            "pincite_rate_limits_not_kept", "Times the counts of requests could not be kept", registry=self.registry
+        )
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
         self._shadows = self._counter(
@@ -88,6 +91,10 @@ class Telemetry:
     def responded(self, route: str, status: int) -> None:
         """A response began. `route` is the route's template, not the path that was asked for."""
         self._requests.labels(route, status).inc()
+
+    def limits_not_kept(self) -> None:
+        """Requests are let through uncounted for a while."""
+        self._unlimited.inc()
 
     def shadow_compared(self, path: DensePath, recall: float) -> None:
         """A walked search was done again exactly; `recall` in [0, 1] of its ten best."""

@@ -6,7 +6,7 @@ Both tables are distributed by tenant_id. What they hold may be lost at any time
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

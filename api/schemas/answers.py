@@ -128,7 +128,14 @@ class StepEvent(StepOut):
 
     @classmethod
     def of(cls, step: StepTaken) -> Self:
-        return cls(**step_fields(step), passages=[PassageOut.of(ranked) for ranked in step.passages])
+        return cls(
+            number=step.number,
+            tool=step.tool,
+            arguments=dict(step.arguments),
+            found=step.found,
+            refused=step.refused,
+            passages=[PassageOut.of(ranked) for ranked in step.passages],
+        )
 
 
 class TextEvent(Wire):
@@ -167,7 +174,21 @@ class FinishedEvent(Wire):
 
     @classmethod
     def of(cls, finished: AnswerFinished) -> Self:
-        return cls(**finished_fields(finished))
+        return cls(
+            outcome=finished.outcome,
+            text=finished.text,
+            citations=[CitationOut.of(citation) for citation in finished.citations],
+            rejected_citations=finished.rejected_citations,
+            answered_by=finished.answered_by,
+            usage=UsageOut.of(finished.usage) if finished.usage else None,
+            cost_usd=finished.cost_usd,
+            served=ServedOut.of(finished.served) if finished.served else None,
+            structured=finished.structured,
+            guarded=GuardedOut.of(finished.guarded),
+            cache=finished.cache,
+            degraded=list(finished.degraded),
+            timings_ms=dict(finished.timings_ms),
+        )
 
 
 class AnswerResponse(FinishedEvent):
@@ -180,43 +201,9 @@ class AnswerResponse(FinishedEvent):
     steps: list[StepOut]
 
     @classmethod
-    def joined(cls, found: PassagesEvent, steps: Sequence[StepTaken], finished: AnswerFinished) -> Self:
-        later = [PassageOut.of(ranked) for step in steps for ranked in step.passages]
-        return cls(
-            request_id=found.request_id,
-            passages=[*found.passages, *later],
-            confidence=found.confidence,
-            question_asked=found.question_asked,
-            steps=[StepOut(**step_fields(step)) for step in steps],
-            **finished_fields(finished),
-        )
-
-
-def step_fields(step: StepTaken) -> dict[str, Any]:
-    """The fields that the `step` event and the JSON answer's `steps` share."""
-    return {
-        "number": step.number,
-        "tool": step.tool,
-        "arguments": dict(step.arguments),
-        "found": step.found,
-        "refused": step.refused,
-    }
-
-
-def finished_fields(finished: AnswerFinished) -> dict[str, Any]:
-    """The fields that the `finished` event and the JSON answer share."""
-    return {
-        "outcome": finished.outcome,
-        "text": finished.text,
-        "citations": [CitationOut.of(citation) for citation in finished.citations],
-        "rejected_citations": finished.rejected_citations,
-        "answered_by": finished.answered_by,
-        "usage": UsageOut.of(finished.usage) if finished.usage else None,
-        "cost_usd": finished.cost_usd,
-        "served": ServedOut.of(finished.served) if finished.served else None,
-        "structured": finished.structured,
-        "guarded": GuardedOut.of(finished.guarded),
-        "cache": finished.cache,
-        "degraded": list(finished.degraded),
-        "timings_ms": dict(finished.timings_ms),
-    }
+    def joined(cls, passages: PassagesEvent, steps: Sequence[StepEvent], finished: FinishedEvent) -> Self:
+        """The events as one; what two of them say is as `finished` says it."""
+        said = passages.model_dump() | finished.model_dump()
+        said["steps"] = [step.model_dump(exclude={"passages"}) for step in steps]
+        said["passages"] += [passage.model_dump() for step in steps for passage in step.passages]
+        return cls.model_validate({name: said[name] for name in cls.model_fields})

@@ -10,6 +10,7 @@ from api.schemas.base import MessageText, Principals, QuestionText, Wire
 from retrieval.access import Caller
 from retrieval.domain import Question, ResponseFormat, Tool, Utterance
 from retrieval.filter_json import FilterInput
+from retrieval.keeping.identity import digest
 
 _SPEAK_FOR = (
     "On whose behalf (`user:ada`, `group:eng`). With the scope `act_as` only: left out or empty, such a key sees what "
@@ -91,3 +92,8 @@ class AnswerRequest(SearchRequest):
             response_format=self.response_format.parsed() if self.response_format else None,
             cache=self.cache,
         )
+
+    @property
+    def digest(self) -> bytes:
+        """What makes it the same question as another, however the answer is to come and whoever asks."""
+        return digest(self.model_dump(mode="json", by_alias=True, exclude={"stream", "principals"}))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what a few tests need from the system: a browser with its driver, and OpenMP for the local LLM.
+# Installs what a few tests need from the system: a browser with its driver, OpenMP for the local LLM, a Redis.
 # Where that cannot be done it says so and succeeds: those tests are then skipped.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
@@ -10,6 +10,10 @@ has_browser() {
 
 has_openmp() {
     ldconfig -p 2>/dev/null | grep -q 'libgomp\.so\.1'
+}
+
+has_redis() {
+    command -v redis-server >/dev/null
 }
 
 as_root() {
@@ -31,6 +35,7 @@ install() {
 packages=""
 has_browser || packages="chromium chromium-driver"
 has_openmp || packages="$packages libgomp1"
+has_redis || packages="$packages redis-server"
 [ -n "$packages" ] || exit 0
 
 if may_install; then
@@ -44,3 +49,4 @@ fi
 
 has_browser || echo "no chromium and chromedriver, and no way to install them here: browser tests will be skipped"
 has_openmp || echo "no libgomp1, and no way to install it here: tests with the local LLM will be skipped"
+has_redis || echo "no redis-server, and no way to install it here: the test of rate limits in Redis will be skipped"

@@ -32,7 +32,7 @@ from retrieval.domain import (
 )
 from retrieval.engine import Engine
 from retrieval.keys import ApiKey
-from retrieval.settings import ApiSettings, Settings
+from retrieval.settings import ApiSettings, LimitsSettings, Settings
 
 DOCUMENT = UUID(int=7)
 KEY = ApiKey(
@@ -112,9 +112,9 @@ class ScriptedPath:
             self.released.set()
 
 
-def scripted_app(path: AnswerPath, **api: Any) -> FastAPI:
+def scripted_app(path: AnswerPath, limits: LimitsSettings | None = None, **api: Any) -> FastAPI:
     """The production app with a scripted query path and a known key, so that no database is needed."""
-    app = create_app(Settings(api=ApiSettings(**api)))
+    app = create_app(Settings(api=ApiSettings(**api), limits=limits or LimitsSettings()))
     app.dependency_overrides = {answer_path: lambda: path, querying_key: lambda: KEY, opened_engine: lambda: None}
     return app
 

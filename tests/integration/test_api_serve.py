@@ -33,7 +33,7 @@ def _environment(dsn: str, extra: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _serving(dsn: str, **extra: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(dsn: str, **extra: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process, and the URL it printed."""
     with subprocess.Popen(
         [*SERVE, "--port", "0"],
@@ -58,7 +58,7 @@ def _url(process: subprocess.Popen[str]) -> str:
 
 def test_it_says_where_it_listens_and_ends_on_a_signal(dsn: str) -> None:
     """The printed URL answers at once; SIGTERM ends the process with exit code 0 and no traceback."""
-    with _serving(dsn) as (process, url):
+    with serving(dsn) as (process, url):
         assert httpx2.get(f"{url}/livez").status_code == 200
         assert httpx2.get(url).headers["content-type"].startswith("text/html")
         process.send_signal(signal.SIGTERM)
@@ -72,7 +72,7 @@ def test_a_signal_ends_open_streams_within_seconds(dsn: str, words: WordEmbedder
     keys = fill(dsn, words, tmp_path)
     with (
         scripted_llm(hang_midway("The north gate closes")) as llm,
-        _serving(dsn, PINCITE_LLM_MODEL="scripted", PINCITE_LLM_BASE_URL=llm.base_url) as (process, url),
+        serving(dsn, PINCITE_LLM_MODEL="scripted", PINCITE_LLM_BASE_URL=llm.base_url) as (process, url),
         httpx2.stream(
             "POST",
             f"{url}/v1/answers",
