@@ -69,7 +69,7 @@ bench-fusion: $(VENV)/.installed ## Compare ways to fuse the two legs (ARGS: fol
 bench-models: $(VENV)/.installed ## Measure what computes the embeddings: torch, OpenVINO
 	$(BIN)/python -m evals.benchmarks.models $(ARGS)
 
-bench-streams: $(VENV)/.installed ## Open 1,000 streams at once, and measure what an answer costs (about 6 minutes)
+bench-streams: $(VENV)/.installed ## Open 1,000 streams at once, and measure what an answer costs (about 10 minutes)
 	$(BIN)/python -m evals.benchmarks.streams --data-dir .pincite/bench/streams $(ARGS)
 
 bench-rivals: $(VENV)/.installed .pincite/bench/rivals-venv/.installed ## Measure other stores on pgvector on the same data (about 20 minutes)
