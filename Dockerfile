@@ -16,7 +16,7 @@ WORKDIR /src
 COPY constraints.txt pyproject.toml ./
 RUN python -m venv /opt/pincite \
     && pip install --constraint constraints.txt --upgrade pip \
-    && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['minilm'], *p['optional-dependencies']['fast'], *p['optional-dependencies']['otel'], sep='\n')" > requirements.txt
+    && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['minilm'], *p['optional-dependencies']['fast'], *p['optional-dependencies']['otel'], *p['optional-dependencies']['redis'], sep='\n')" > requirements.txt
 
 # Dependencies before sources: a change of ours does not install torch again.
 FROM builder AS builder-cpu

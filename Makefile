@@ -75,7 +75,7 @@ bench-models: $(VENV)/.installed ## Measure what computes the embeddings: torch,
 bench-caching: $(VENV)/.installed ## Measure what kept answers cost, and which questions would wrongly share one
 	$(BIN)/python -m evals.benchmarks.caching --data-dir .pincite/bench/caching $(ARGS)
 
-bench-streams: $(VENV)/.installed ## Open 1,000 streams at once, and measure what an answer costs (about 6 minutes)
+bench-streams: $(VENV)/.installed ## Open 1,000 streams at once, and measure what an answer costs (about 10 minutes)
 	$(BIN)/python -m evals.benchmarks.streams --data-dir .pincite/bench/streams $(ARGS)
 
 bench-rivals: $(VENV)/.installed .pincite/bench/rivals-venv/.installed ## Measure other stores on pgvector on the same data (about 20 minutes)

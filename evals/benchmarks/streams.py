@@ -211,6 +211,10 @@ async def _serving(dsn: str, key: str, upstream: str) -> AsyncIterator[Service]:
         "PINCITE_LLM_BASE_URL": upstream,
         "PINCITE_LLM_CONCURRENCY": many,
         "PINCITE_LLM_DEADLINE": many,
+        "PINCITE_LLM_CONNECT_TIMEOUT": many,  # what is measured is not how patient we are with a busy machine
+        "PINCITE_LLM_TOKEN_TIMEOUT": many,
+        "PINCITE_SEARCH_PATIENCE": many,
+        "PINCITE_DATABASE_TIMEOUT": "60",
         "PINCITE_LLM_ASK_FROM": "0",
         "PINCITE_KEEPING_ANSWERS": many,
     }
@@ -218,7 +222,7 @@ async def _serving(dsn: str, key: str, upstream: str) -> AsyncIterator[Service]:
         base_url=f"http://127.0.0.1:{port}",
         headers={"Authorization": f"Bearer {key}"},
         timeout=600,
-        limits=httpx2.Limits(max_connections=None),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
     )
     serve = ["-c", "from pincite import main; main()", "serve", "--port", str(port)]
     with _process(serve, port, environment) as pid:
