@@ -18,7 +18,7 @@ from api.routes import answers, documents, health, metrics, page, search, usage
 from api.watching import Watching
 from retrieval.engine import Engine, open_engine
 from retrieval.settings import Settings
-from retrieval.telemetry import Telemetry
+from retrieval.telemetry import telemetry_of
 
 _DESCRIPTION = "Answers from your own documents, each citation verified against the exact text it points at."
 
@@ -42,7 +42,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.engine = engine
     app.state.kept = None if engine is None else kept_answers(engine)
-    app.state.telemetry = telemetry = Telemetry() if engine is None else engine.telemetry
+    app.state.telemetry = telemetry = telemetry_of(settings.telemetry) if engine is None else engine.telemetry
     app.state.limits = Limits(settings.limits, telemetry)
     app.state.stopping = asyncio.Event()
     app.state.probe = ReadinessProbe()

@@ -26,7 +26,7 @@ from retrieval.settings import Settings
 from retrieval.spending.books import LedgerBooks
 from retrieval.spending.ledger import Ledger
 from retrieval.spending.prices import load_prices
-from retrieval.telemetry import Telemetry
+from retrieval.telemetry import Telemetry, telemetry_of
 
 Model = TypeVar("Model")
 
@@ -120,7 +120,7 @@ async def open_engine(
         used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
         load = partial(_reranker, used_embedder)
         used_reranker = await _opened(stack, load, settings) if reranker is None else reranker
-        telemetry = telemetry or Telemetry()
+        telemetry = telemetry or telemetry_of(settings.telemetry)
         llm = await _opened(stack, partial(_llm, store, telemetry), settings)
         engine = Engine(
             settings=settings,

@@ -43,7 +43,9 @@ class CalledModel:
 class ModelCallMeasures:
     """Durations, tokens and cost of calls, for Prometheus and for OpenTelemetry."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, content: bool = False) -> None:
+        """`content`: spans hold what was said, redacted."""
+        self.content = content
         self._duration = Histogram(
             "gen_ai_client_operation_duration_seconds",
             "A call of a language model, to its last word",
@@ -117,6 +119,10 @@ class ModelCall:
             }
         )
         self._measures.took(self._called, usage, cost)
+
+    def said(self, asked: str, answered: str) -> None:
+        """What was said, as OpenTelemetry writes messages; redacted by who knows how."""
+        self._span.set_attributes({"gen_ai.input.messages": asked, "gen_ai.output.messages": answered})
 
 
 @contextmanager

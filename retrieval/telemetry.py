@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 
 from retrieval.domain import AnswerFinished, CacheUse, Degradation, DensePath, Guarded, Outcome, Retrieval, StepTaken
 from retrieval.model_calls import ModelCallMeasures
+from retrieval.settings import TelemetrySettings
 from retrieval.tracing import annotate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -24,10 +25,11 @@ _FAILED = "failed"
 class Telemetry:
     """Counts what it is told. Its methods take tens of microseconds, never wait and never raise."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, content: bool = False) -> None:
+        """`content`: spans of model calls hold what was said, redacted."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.model_calls = ModelCallMeasures(self.registry)
+        self.model_calls = ModelCallMeasures(self.registry, content=content)
         self._stages = self._histogram("search_stage_seconds", "A search's stages, and its total", "stage", _SECONDS)
         self._plans = self._counter("search_plans", "Paths of searches by meaning", "path", (*DensePath, _NO_PATH))
         self._visible = self._histogram("search_visible_chunks", "Chunks the asker sees, as planned", None, _ROWS)
@@ -127,6 +129,11 @@ class Telemetry:
     def _histogram(self, name: str, meaning: str, label: str | None, buckets: Iterable[float]) -> Histogram:
         labels = () if label is None else (label,)
         return Histogram(f"pincite_{name}", meaning, labels, registry=self.registry, buckets=tuple(buckets))
+
+
+def telemetry_of(settings: TelemetrySettings) -> Telemetry:
+    """A service's telemetry, by its settings."""
+    return Telemetry(content=settings.content == "redacted")
 
 
 def _rough(rows: int) -> int:

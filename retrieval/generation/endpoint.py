@@ -16,6 +16,7 @@ from retrieval.generation.llm import EndpointState
 from retrieval.generation.packing import counter_for, pack, passage_tokens
 from retrieval.generation.prompting import Prompt
 from retrieval.generation.reply import ReplyText
+from retrieval.generation.transcripts import of_answer, of_prompt
 from retrieval.model_calls import CalledModel, ModelCallMeasures, model_call
 from retrieval.settings import BreakerSettings, LlmSettings
 from retrieval.spending.books import Books
@@ -173,6 +174,8 @@ class Endpoint:
                     booking.usage = text.taken or booking.usage
                     tally.nano_usd += booking.nano_usd
                     call.took(booking.usage, usd(booking.nano_usd))
+                    if self._meter.measures.content:
+                        call.said(of_prompt(prompt), of_answer(text.text))
 
     def _described(self, attempt: int, max_tokens: int) -> CalledModel:
         return CalledModel(

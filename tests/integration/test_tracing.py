@@ -153,6 +153,24 @@ async def test_no_span_holds_a_word_of_the_question_or_of_a_document(
         assert word not in written
 
 
+async def test_what_was_said_is_told_only_by_policy_and_redacted(
+    database: tuple[str, Keys], words: WordEmbedder, spans: InMemorySpanExporter
+) -> None:
+    """Prompt and answer stand in the call's span, in the conventions' form, without credentials and addresses."""
+    leaky = f"Write to ada@acme.example, the key is {'AKIA' + 'IOSFODNN7EXAMPLE'} [1]."
+    with scripted_llm(answer(leaky)) as server:
+        llm = LlmGateway(server.settings(), telemetry=Telemetry(content=True))
+        await _ask(llm, database, words)
+    told = _attributes(_named(spans.get_finished_spans(), "chat scripted"))
+    asked, said = json.loads(told["gen_ai.input.messages"]), json.loads(told["gen_ai.output.messages"])
+    assert [message["role"] for message in asked] == ["system", "user"]
+    assert QUESTION in asked[1]["parts"][0]["content"]
+    [part] = said[0]["parts"]
+    assert part["content"].startswith("Write to [")
+    assert "ada@" not in part["content"]
+    assert "AKIA" not in part["content"]
+
+
 async def test_each_attempt_is_a_span_of_its_own_and_says_what_failed(
     database: tuple[str, Keys], words: WordEmbedder, spans: InMemorySpanExporter
 ) -> None:
