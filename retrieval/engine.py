@@ -158,7 +158,7 @@ async def _opened(stack: AsyncExitStack, load: Callable[[Settings], Model], sett
 
 def _embedder(settings: Settings) -> Embedder | Missing:
     try:
-        return load_embedder(settings.embedder)
+        return load_embedder(settings.embedder, settings.breaker)
     except EmbedderUnavailable as error:
         _log.warning("embedder_unavailable", reason=str(error))
         return Missing(reason=str(error))
@@ -176,7 +176,7 @@ def _llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | None:
 
 def _reranker(embedder: Embedder | Missing, settings: Settings) -> Reranker | Missing | None:
     try:
-        return load_reranker(settings.reranker, embedder)
+        return load_reranker(settings.reranker, embedder, settings.breaker)
     except RerankerUnavailable as error:
         _log.warning("reranker_unavailable", reason=str(error))
         return Missing(reason=str(error))

@@ -7,7 +7,9 @@ import httpx2
 from pydantic import BaseModel, FiniteFloat, TypeAdapter, ValidationError
 
 from retrieval.errors import RerankerUnavailable
-from retrieval.settings import RerankerSettings
+from retrieval.settings import BreakerSettings, RerankerSettings
+from retrieval.upstream.breaker import Breaker
+from retrieval.upstream.faults import Broken, Fault, fault_of_status
 
 
 class _CohereResult(BaseModel):
@@ -28,9 +30,13 @@ _TEI_ANSWER = TypeAdapter(list[_TeiResult])
 
 
 class HttpReranker:
-    """A `Reranker` behind an HTTP endpoint. Never retried: the fused order is at hand, and a caller waits."""
+    """A `Reranker` behind an HTTP endpoint. Never retried: the fused order is at hand, and a caller waits.
 
-    def __init__(self, settings: RerankerSettings) -> None:
+    One that fails is left alone for a while.
+    """
+
+    def __init__(self, settings: RerankerSettings, breaker: BreakerSettings | None = None) -> None:
+        self._breaker = Breaker("the reranker", breaker or BreakerSettings())
         assert settings.url is not None
         self.name = settings.model or settings.provider
         self._settings = settings
@@ -41,19 +47,27 @@ class HttpReranker:
 
     async def score(self, question: str, passages: Sequence[str]) -> list[float]:
         try:
+            with self._breaker.call():
+                scores = await self._scored(question, passages)
+        except Fault as fault:
+            raise RerankerUnavailable(str(fault)) from fault
+        return [scores[at] for at in range(len(passages))]
+
+    async def _scored(self, question: str, passages: Sequence[str]) -> dict[int, float]:
+        try:
             async with asyncio.timeout(self._settings.budget):
                 answer = await self._client.post(self._url, json=self._asked(question, passages))
             answer.raise_for_status()
             scores = self._scores(answer.content)
         except httpx2.HTTPStatusError as error:
-            raise RerankerUnavailable(f"the reranker answered HTTP {error.response.status_code}") from error
+            raise fault_of_status(error.response.status_code, error.response.headers, "the reranker") from error
         except (httpx2.HTTPError, TimeoutError) as error:
-            raise RerankerUnavailable(f"the reranker did not answer: {type(error).__name__}") from error
+            raise Broken(f"the reranker did not answer: {type(error).__name__}") from error
         except ValidationError as error:
-            raise RerankerUnavailable("the reranker's answer is not in the configured shape") from error
+            raise Broken("the reranker's answer is not in the configured shape") from error
         if sorted(scores) != list(range(len(passages))):
-            raise RerankerUnavailable("the reranker's answer is not one score per passage")
-        return [scores[at] for at in range(len(passages))]
+            raise Broken("the reranker's answer is not one score per passage")
+        return scores
 
     async def ping(self) -> None:
         """Any answer that is not a server error is a sign of life: a scored pair might be billed at every probe."""

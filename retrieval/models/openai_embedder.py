@@ -11,20 +11,26 @@ import tiktoken
 
 from retrieval.errors import EmbedderUnavailable, UnreadableDocument
 from retrieval.models.protocols import Vectors
-from retrieval.settings import EmbedderSettings
+from retrieval.settings import BreakerSettings, EmbedderSettings
+from retrieval.upstream.breaker import Breaker
+from retrieval.upstream.faults import Broken, Fault
+from retrieval.upstream.openai_faults import FAILURES, NOT_THE_PROTOCOL, fault_of
 
 _log = structlog.get_logger(__name__)
 # A bulk load waits for a slow or rate-limited provider (the client honours Retry-After); a question does not.
 _INGEST_TIMEOUT = 60.0
 _INGEST_RETRIES = 8
-# The client builds answers without validating them: what is none shows where it is read.
-_NOT_THE_PROTOCOL = (ValueError, AttributeError, TypeError)
+_SERVER = "the embedding provider"
 
 
 class OpenAiEmbedder:
-    """An `Embedder` behind HTTP. `dimensions` is asked of the provider once, by embedding one word."""
+    """An `Embedder` behind HTTP. `dimensions` is asked of the provider once, by embedding one word.
 
-    def __init__(self, settings: EmbedderSettings) -> None:
+    A provider that fails questions is left alone for a while; a bulk load waits for it instead.
+    """
+
+    def __init__(self, settings: EmbedderSettings, breaker: BreakerSettings | None = None) -> None:
+        self._breaker = Breaker("the embedder", breaker or BreakerSettings())
         self.name = settings.model
         self.max_tokens = settings.max_tokens
         self._settings = settings
@@ -58,15 +64,11 @@ class OpenAiEmbedder:
         return question
 
     async def embed_now(self, texts: Sequence[str]) -> Vectors:
-        ask = self._questions.embeddings
         try:
-            async with asyncio.timeout(self._settings.timeout):
-                answer = await ask.create(model=self.name, input=list(texts), encoding_format="float")
-                return _unit_vectors(answer.data, len(texts))
-        except (openai.OpenAIError, TimeoutError) as error:
-            raise EmbedderUnavailable("the embedding provider did not answer") from error
-        except _NOT_THE_PROTOCOL as error:
-            raise EmbedderUnavailable("the embedding provider does not speak the OpenAI protocol") from error
+            with self._breaker.call():
+                return await self._asked(list(texts))
+        except Fault as fault:
+            raise EmbedderUnavailable(str(fault)) from fault
 
     async def ping(self) -> None:
         try:
@@ -82,6 +84,17 @@ class OpenAiEmbedder:
         self._client.close()
         await self._questions.close()
 
+    async def _asked(self, texts: list[str]) -> Vectors:
+        ask = self._questions.embeddings
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                answer = await ask.create(model=self.name, input=texts, encoding_format="float")
+            return _unit_vectors(answer.data, len(texts))
+        except EmbedderUnavailable as error:
+            raise Broken(str(error)) from error
+        except FAILURES as error:
+            raise fault_of(error, _SERVER) from error
+
     def _embed_batch(self, texts: list[str]) -> Vectors:
         try:
             answer = self._client.embeddings.create(model=self.name, input=texts, encoding_format="float")
@@ -90,7 +103,7 @@ class OpenAiEmbedder:
             raise UnreadableDocument("refused_by_embedder", "the embedding provider refused the text") from error
         except openai.OpenAIError as error:
             raise EmbedderUnavailable(f"the embedding provider failed: {type(error).__name__}") from error
-        except _NOT_THE_PROTOCOL as error:
+        except NOT_THE_PROTOCOL as error:
             raise EmbedderUnavailable("the embedding provider does not speak the OpenAI protocol") from error
 
     @cached_property

@@ -1,5 +1,6 @@
 """The OpenAI-compatible embedder against a server that misbehaves in the ways such servers do."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ from starlette.routing import Route
 
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models.openai_embedder import OpenAiEmbedder
-from retrieval.settings import EmbedderSettings
+from retrieval.settings import BreakerSettings, EmbedderSettings
 
 
 class EmbeddingServer:
@@ -131,3 +132,19 @@ def test_tokens_are_never_counted_short(embedder: OpenAiEmbedder) -> None:
     short, long = embedder.count_tokens(["pump", "pump " * 100])
     assert 1 <= short < long
     assert long >= 100
+
+
+async def test_a_provider_that_fails_questions_is_left_alone_then_tried_again(
+    server: tuple[EmbeddingServer, str],
+) -> None:
+    """After so many failures nobody waits for it any more, until its rest is over."""
+    settings = EmbedderSettings(provider="openai", model="m", base_url=server[1], timeout=1.0)
+    embedder = OpenAiEmbedder(settings, BreakerSettings(failures=2, rest=0.2))
+    server[0].faults = [Response("[", media_type="application/json") for _ in range(2)]
+    for _ in range(4):
+        with pytest.raises(EmbedderUnavailable):
+            await embedder.embed_question("a")
+    assert len(server[0].requests) == 2
+    await asyncio.sleep(0.3)
+    assert (await embedder.embed_question("a")).shape == (2,)
+    await embedder.close()

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from retrieval.errors import InvalidSettings, RerankerUnavailable
 from retrieval.models.http_reranker import HttpReranker
 from retrieval.models.loading import load_reranker
-from retrieval.settings import RerankerSettings, Settings
+from retrieval.settings import BreakerSettings, RerankerSettings, Settings
 
 SHAPES = ["cohere", "tei"]
 
@@ -125,3 +125,26 @@ def test_without_a_url_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PINCITE_RERANKER_PROVIDER", "tei")
     with pytest.raises(InvalidSettings, match="PINCITE_RERANKER_URL"):
         Settings()
+
+
+async def test_a_server_that_fails_is_left_alone_then_tried_again(server: tuple[RerankServer, str]) -> None:
+    """After so many failures it is not asked until its rest is over; a request that it refuses is no failure."""
+    reranking, base = server
+    settings = RerankerSettings(provider="tei", url=f"{base}/tei")
+    reranker = HttpReranker(settings, BreakerSettings(failures=2, rest=0.2))
+
+    async def fails() -> None:
+        with pytest.raises(RerankerUnavailable):
+            await reranker.score("q", ["a"])
+
+    reranking.fault = JSONResponse({}, status_code=413)
+    for _ in range(3):
+        await fails()
+    reranking.fault = JSONResponse({}, status_code=503)
+    for _ in range(4):
+        await fails()
+    assert len(reranking.requests) == 5
+    reranking.fault = None
+    await asyncio.sleep(0.3)
+    assert await reranker.score("q", ["aa"]) == [0.2]
+    await reranker.close()
