@@ -34,6 +34,8 @@ _LOAD = 1000
 """A run that stored so many chunks leaves the planner's statistics behind."""
 _BATCH_CHUNKS = 256
 """Chunks embedded and stored together: enough to sort by length, few enough to hold."""
+_FIRST_BATCH_CHUNKS = 32
+"""The first batch; each after it is twice as large: the model need not wait until many files are parsed and cut."""
 _TOGETHER = 500
 """Documents whose permissions are taken away in one transaction."""
 
@@ -236,13 +238,13 @@ def _ahead(batches: Iterator[list[_CutDocument]], cutter: ThreadPoolExecutor) ->
 
 def _batches(documents: Iterable[_CutDocument]) -> Iterator[list[_CutDocument]]:
     batch: list[_CutDocument] = []
-    size = 0
+    size, wanted = 0, min(_FIRST_BATCH_CHUNKS, _BATCH_CHUNKS)
     for document in documents:
         batch.append(document)
         size += len(document.chunks)
-        if size >= _BATCH_CHUNKS:
+        if size >= wanted:
             yield batch
-            batch, size = [], 0
+            batch, size, wanted = [], 0, min(2 * wanted, _BATCH_CHUNKS)
     if batch:
         yield batch
 

@@ -6,8 +6,9 @@ No connection is held while a model runs, and every read is made as the caller.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from retrieval.domain import Degradation, Question, Retrieval
 from retrieval.engine import Engine, Missing
@@ -19,7 +20,7 @@ from retrieval.search.explanation import Explanation, Trace
 from retrieval.search.filtering import narrow
 from retrieval.search.fusion import FusedPassage, confidence, fuse
 from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
-from retrieval.search.neighbours import join_neighbours
+from retrieval.search.neighbours import MOST_JOINED, join_neighbours
 from retrieval.search.phrases import quoted
 from retrieval.search.reranking import numbered, rerank
 from retrieval.search.whereabouts import whereabouts
@@ -27,6 +28,8 @@ from retrieval.timing import Stopwatch
 
 MAX_QUESTION_CHARS = 2000
 """Longer than any question; the bound keeps a pasted file from becoming one."""
+
+_Fused = tuple[FusedPassage, ...]
 
 
 async def retrieve(engine: Engine, question: Question) -> Retrieval:
@@ -37,10 +40,11 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
     """
     check_question(question.text)
     async with engine.admission.turn(question.caller.tenant):
-        return (await _search(engine, question)).retrieval
+        return (await _search(engine, question, whole=False)).retrieval
 
 
-async def _search(engine: Engine, question: Question) -> Trace:
+async def _search(engine: Engine, question: Question, *, whole: bool) -> Trace:
+    """`whole`: with every candidate in its trace, not only those that the passages are made of. They are the same."""
     watch, degraded = Stopwatch(), list[Degradation]()
     store, caller, settings = engine.store, question.caller, engine.settings.search
     narrowing = await narrow(store, caller, question.filter)
@@ -54,8 +58,9 @@ async def _search(engine: Engine, question: Question) -> Trace:
         if engine.shadows is not None:
             engine.shadows.offer(caller, embedding, dense, narrowing)
     hits = dense.hits if dense else ()
-    fused = await watch.timed("fuse", fuse(store, caller, embedding, hits, lexical, settings.dense_weight, narrowing))
-    ranked = await watch.timed("rerank", _rerank(engine, question, fused, degraded))
+    fuse_to = partial(fuse, store, caller, embedding, hits, lexical, settings.dense_weight, narrowing)
+    fused, arranged = await watch.timed("fuse", _fuse(engine, question, fuse_to, whole=whole))
+    ranked = await watch.timed("rerank", _rerank(engine, question, arranged, degraded))
     joined = await watch.timed("join", join_neighbours(store, caller, ranked, question.limit))
     retrieval = Retrieval(
         passages=numbered(joined),
@@ -81,7 +86,7 @@ async def explain(
     """
     check_question(question.text)
     async with engine.admission.turn(question.caller.tenant):
-        trace = await _search(engine, question)
+        trace = await _search(engine, question, whole=True)
         explanation = await explained(engine.store, question, trace, engine.settings.search)
         if named is None:
             return explanation
@@ -109,29 +114,47 @@ async def _embed(engine: Engine, question: Question, degraded: list[Degradation]
     return embedding
 
 
-async def _rerank(
-    engine: Engine, question: Question, fused: Sequence[FusedPassage], degraded: list[Degradation]
-) -> Sequence[FusedPassage]:
-    """The reranker's order; the fused one where none is configured, or, declared, where it gave way or was late.
+async def _fuse(
+    engine: Engine, question: Question, fuse_to: Callable[[int | None], Awaitable[_Fused]], *, whole: bool
+) -> tuple[_Fused, _Fused]:
+    """The best candidates in fused order; and arranged, quotations first and copies last: what is re-read must not be
+    copies only.
 
-    Either way quotations go first and copies last: what is re-read must not be copies only.
+    As many as the passages can be made of. All, where so many of these are copies that more are needed, and where any
+    may hold a quotation.
     """
-    quotations, wanted = quoted(question.text), 2 * question.limit  # neighbours that are joined take one place
-    if engine.reranker is None or not fused:
-        return arrange(fused, quotations, wanted)
-    settings = engine.settings.reranker
-    arranged = arrange(fused, quotations, max(wanted, settings.top_n))
+    quotations, wanted = quoted(question.text), _wanted(question)
+    if engine.reranker is not None:
+        wanted = max(wanted, engine.settings.reranker.top_n)
+    depth = None if whole or quotations else max(MOST_JOINED * question.limit, 2 * wanted)
+    fused = await fuse_to(depth)
+    arranged = arrange(fused, quotations, wanted)
+    if len(fused) == depth and arranged.distinct < wanted:
+        fused = await fuse_to(None)
+        arranged = arrange(fused, quotations, wanted)
+    return fused, arranged.passages
+
+
+async def _rerank(engine: Engine, question: Question, arranged: _Fused, degraded: list[Degradation]) -> _Fused:
+    """The reranker's order; the fused one where none is configured, or, declared, where it gave way or was late."""
+    if engine.reranker is None or not arranged:
+        return arranged
     if isinstance(engine.reranker, Missing):
         degraded.append(Degradation.RERANKER_UNAVAILABLE)
         return arranged
     try:
-        reranked = await rerank(engine.reranker, question.text, arranged, settings)
+        reranked = await rerank(engine.reranker, question.text, arranged, engine.settings.reranker)
     except RerankerUnavailable:
         degraded.append(Degradation.RERANKER_UNAVAILABLE)
         return arranged
     if reranked.partial:
         degraded.append(Degradation.RERANKER_PARTIAL)
-    return arrange(reranked.passages, quotations, wanted)
+    return arrange(reranked.passages, quoted(question.text), _wanted(question)).passages
+
+
+def _wanted(question: Question) -> int:
+    """How many passages must differ: neighbours that are joined take one place."""
+    return 2 * question.limit
 
 
 def check_question(text: str) -> None:

@@ -38,6 +38,8 @@ DIMENSIONS = 384
 _WHO = caller("bench", {EVERYONE})
 _SETTINGS = SearchSettings()
 _TURNS = 5
+_DEPTH = 40
+"""Passages that `retrieve()` reads with the default limit and reranker."""
 
 
 def main(
@@ -140,7 +142,7 @@ async def _spent(pid: int, work: Awaitable[None]) -> _Spent:
 async def _search(store: Store, text: str, vector: Vectors) -> None:
     lexical = await lexical_leg(store, _WHO, text, _SETTINGS)
     dense = await dense_leg(store, _WHO, vector, _SETTINGS)
-    await fuse(store, _WHO, vector, dense.hits, lexical, _SETTINGS.dense_weight)
+    await fuse(store, _WHO, vector, dense.hits, lexical, _SETTINGS.dense_weight, depth=_DEPTH)
 
 
 async def _again(connection: psycopg.AsyncConnection[tuple[object, ...]], recording: _RecordingStore) -> None:

@@ -30,7 +30,15 @@ def _words(found: FusedPassage) -> _Words:
     return _Words(text=text, distinct=frozenset(text), context=context)
 
 
-def arrange(found: Sequence[FusedPassage], quotations: Sequence[str], wanted: int) -> tuple[FusedPassage, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arranged:
+    """Passages in their order, of which the first `distinct` each say something of their own."""
+
+    passages: tuple[FusedPassage, ...]
+    distinct: int
+
+
+def arrange(found: Sequence[FusedPassage], quotations: Sequence[str], wanted: int) -> Arranged:
     """The order stands, but for two things; no passage is lost.
 
     Passages that hold more of the quotations come before those that hold fewer. And among the first `wanted` no two
@@ -54,7 +62,7 @@ def arrange(found: Sequence[FusedPassage], quotations: Sequence[str], wanted: in
         else:
             kept[original] = _with_copy(kept[original], each)
             copies.append(replace(each, duplicates=()))
-    return (*kept, *copies, *found[examined:])
+    return Arranged(passages=(*kept, *copies, *found[examined:]), distinct=len(kept))
 
 
 def _say_the_same(one: _Words, other: _Words) -> bool:

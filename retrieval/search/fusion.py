@@ -21,7 +21,10 @@ from retrieval.search.chunks import StoredChunk
 from retrieval.search.legs import Hit, LexicalFindings
 from retrieval.search.narrowing import ANYTHING, Narrowing
 
-_PROPOSED = tenant_statement("retrieval.search", "proposed_passages")
+_SCORES = tenant_statement("retrieval.search", "proposed_scores")
+_PASSAGES = tenant_statement("retrieval.search", "proposed_passages")
+
+_Ranks = dict[ChunkKey, int]
 
 EVEN_WEIGHT = 0.4
 """Cosine's weight where a number must mean the same for every question, or no leg's best stands out."""
@@ -43,10 +46,17 @@ class FusedPassage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Scores:
+    """Of some proposals, by their places among them, from 1."""
+
+    places: list[int]
+    cosines: list[float]
+    shares: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ProposedPassage(StoredChunk):
     context: str
-    cosine: float
-    bm25: float
 
 
 async def fuse(
@@ -57,33 +67,61 @@ async def fuse(
     lexical: LexicalFindings,
     dense_weight: float | None,
     narrowing: Narrowing = ANYTHING,
+    depth: int | None = None,
 ) -> tuple[FusedPassage, ...]:
-    """All proposals scored by both legs, best first, ties by chunk key. Without an embedding, BM25 alone decides.
+    """All proposals scored by both legs, best first, ties by chunk key; of these the first `depth` (None: all), for
+    texts are most of what a search reads. Without an embedding, BM25 alone decides.
 
     `dense_weight` is cosine's weight; None: by what stands out in this question.
     Reads the passages anew, so one that was revoked, deleted or re-described since its leg ran is not among them.
     Raises `StoreUnavailable`.
     """
-    dense_ranks, lexical_ranks = _ranks(dense), _ranks(lexical.hits)
-    keys = list(dense_ranks.keys() | lexical_ranks.keys())
+    ranks = _ranks(dense), _ranks(lexical.hits)
+    keys = list(ranks[0] | ranks[1])
     if not keys:
         return ()
     async with store.session(caller) as session:
-        rows = await session.rows(
-            _ProposedPassage,
-            _PROPOSED,
-            document_ids=[key.document_id for key in keys],
-            ordinals=[key.ordinal for key in keys],
+        [scores] = await session.rows(
+            _Scores,
+            _SCORES,
+            **_named(keys),
             embedding=None if embedding is None else HalfVector(embedding),
             question_weights=lexical.terms.weights,
             **narrowing.parameters,
         )
-    cosines, shares = [max(row.cosine, 0.0) for row in rows], [row.bm25 for row in rows]
-    weight = weight_of_cosine(cosines, shares) if dense_weight is None else dense_weight
-    if embedding is None:
-        weight = 0.0
-    fused = [_fused(row, weight, dense_ranks, lexical_ranks) for row in rows]
-    return tuple(sorted(fused, key=lambda found: (-found.candidate.score, found.candidate.key)))
+        weight = 0.0 if embedding is None else dense_weight
+        best = _best(keys, scores, ranks, weight, depth)
+        rows = await session.rows(
+            _ProposedPassage, _PASSAGES, **_named([each.key for each in best]), **narrowing.parameters
+        )
+    passages = {ChunkKey(document_id=row.document_id, ordinal=row.ordinal): row for row in rows}
+    return tuple(_fused(each, passages[each.key]) for each in best if each.key in passages)
+
+
+def _named(keys: Sequence[ChunkKey]) -> dict[str, object]:
+    return {"document_ids": [key.document_id for key in keys], "ordinals": [key.ordinal for key in keys]}
+
+
+def _best(
+    keys: Sequence[ChunkKey], scores: _Scores, ranks: tuple[_Ranks, _Ranks], weight: float | None, depth: int | None
+) -> list[Candidate]:
+    if weight is None:
+        weight = weight_of_cosine([max(cosine, 0.0) for cosine in scores.cosines], scores.shares)
+    ordered = sorted(
+        (-_mixed(cosine, bm25, weight), keys[place - 1], cosine, bm25)
+        for place, cosine, bm25 in zip(scores.places, scores.cosines, scores.shares, strict=True)
+    )
+    return [
+        Candidate(
+            key=key,
+            dense_rank=ranks[0].get(key),
+            lexical_rank=ranks[1].get(key),
+            cosine=cosine,
+            bm25=bm25,
+            score=-negated,
+        )
+        for negated, key, cosine, bm25 in ordered[:depth]
+    ]
 
 
 def weight_of_cosine(cosines: Sequence[float], shares: Sequence[float]) -> float:
@@ -112,20 +150,9 @@ def _mixed(cosine: float, bm25: float, weight: float) -> float:
     return weight * max(cosine, 0.0) + (1 - weight) * bm25
 
 
-def _ranks(hits: Iterable[Hit]) -> dict[ChunkKey, int]:
+def _ranks(hits: Iterable[Hit]) -> _Ranks:
     return {hit.key: rank for rank, hit in enumerate(hits, start=1)}
 
 
-def _fused(
-    row: _ProposedPassage, weight: float, dense: dict[ChunkKey, int], lexical: dict[ChunkKey, int]
-) -> FusedPassage:
-    key = ChunkKey(document_id=row.document_id, ordinal=row.ordinal)
-    candidate = Candidate(
-        key=key,
-        dense_rank=dense.get(key),
-        lexical_rank=lexical.get(key),
-        cosine=row.cosine,
-        bm25=row.bm25,
-        score=_mixed(row.cosine, row.bm25, weight),
-    )
+def _fused(candidate: Candidate, row: _ProposedPassage) -> FusedPassage:
     return FusedPassage(candidate=candidate, passage=row.passage, context=row.context)

@@ -24,6 +24,8 @@ FILES = {
     "everyone/pump.txt": "The emergency valve of the red pump is opened by hand. To be or not to be is not asked.",
     "everyone/valve.txt": "A valve for an emergency, a red pump, a hand, another valve, one more emergency valve set.",
     "everyone/long.txt": "\n\n".join(f"Chapter {at} tells how the turbine number {at} was oiled." for at in range(60)),
+    **{f"everyone/circular/{at}.txt": "A circular on gaskets: each is replaced in spring." for at in range(50)},
+    "everyone/gasket.txt": "The gasket of the oven is another matter: ask the kitchen.",
     "board/policy.txt": POLICY,
 }
 
@@ -132,3 +134,27 @@ async def test_neighbours_are_one_passage(engine: Engine) -> None:
     assert [ranked.number for ranked in found.passages] == [1, 2, 3, 4, 5]
     text = FILES["everyone/long.txt"]
     assert all(passage.text == text[passage.char_start : passage.char_end] for passage in long)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 8, 20])
+@pytest.mark.parametrize(
+    "question",
+    ["when are gaskets replaced", "how was turbine number 7 oiled", "emergency valve", '"red pump" valve', "travel by"],
+)
+async def test_reading_the_best_passages_finds_what_reading_all_does(filled: str, question: str, limit: int) -> None:
+    """Texts are read of the best candidates only; the passages are those of all candidates, copies or not."""
+    settings = on_database(filled)
+    for reranker in (None, OverlapReranker()):
+        async with open_engine(settings, embedder=WordEmbedder(), reranker=reranker) as engine:
+            asked = Question(text=question, caller=caller("acme", ()), limit=limit)
+            few, all_of_them = await retrieve(engine, asked), (await explain(engine, asked)).retrieval
+            assert few.passages == all_of_them.passages
+            assert few.confidence == all_of_them.confidence
+            assert few.passages
+
+
+async def test_copies_leave_room_for_what_else_there_is(engine: Engine) -> None:
+    """Fifty copies before it, more than are read at first, do not hide what says something else."""
+    found = uris(await search(engine, "a circular on gaskets: each is replaced in spring, gasket of the oven", limit=2))
+    assert len(found) == 2
+    assert "everyone/gasket.txt" in found

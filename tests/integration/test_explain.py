@@ -221,7 +221,7 @@ async def test_a_rank_below_the_candidates_is_told_by_words_too(engine: Engine) 
 
 async def test_what_the_walk_missed_is_told(engine: Engine) -> None:
     """Its exact rank is high enough and the walk did not bring it: the index is to blame."""
-    trace = await _search(engine, asked())
+    trace = await _search(engine, asked(), whole=True)
     assert trace.dense is not None
     missed = replace(trace, dense=replace(trace.dense, hits=()), fused=(), ranked=())
     uri = trace.retrieval.passages[0].passage.uri

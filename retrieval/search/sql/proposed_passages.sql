@@ -1,4 +1,4 @@
--- The proposed chunks the caller may see, and that match, at this moment, with both legs' exact scores and their text.
+-- The best of the proposed chunks with their text: those the caller may see, and that match, still.
 SELECT chunks.document_id,
        chunks.ordinal,
        documents.uri,
@@ -12,17 +12,11 @@ SELECT chunks.document_id,
        chunks.char_end,
        chunks.first_page,
        chunks.last_page,
-       chunks.page_starts,
-       coalesce(-(embeddings.embedding <#> %(embedding)s::halfvec), 0) AS cosine,
-       -(terms.weights <#> %(question_weights)s::sparsevec) AS bm25
+       chunks.page_starts
 FROM unnest(%(document_ids)s::uuid[], %(ordinals)s::integer[]) AS proposed (document_id, ordinal)
 JOIN documents ON documents.tenant_id = %(tenant_id)s AND documents.document_id = proposed.document_id
 JOIN chunks ON chunks.tenant_id = %(tenant_id)s AND chunks.document_id = proposed.document_id
            AND chunks.ordinal = proposed.ordinal
-JOIN embeddings ON embeddings.tenant_id = %(tenant_id)s AND embeddings.document_id = proposed.document_id
-               AND embeddings.ordinal = proposed.ordinal
-JOIN chunk_terms AS terms ON terms.tenant_id = %(tenant_id)s AND terms.document_id = proposed.document_id
-                         AND terms.ordinal = proposed.ordinal
 LEFT JOIN document_fields AS described
        ON described.tenant_id = documents.tenant_id AND described.document_id = documents.document_id
 WHERE documents.acl && %(principals)s::text[]
