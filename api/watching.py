@@ -9,10 +9,12 @@ from api.metering import route_of
 from retrieval.tracing import annotate
 
 _log = structlog.get_logger("pincite.access")
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds for ever: only what fails is news."""
 
 
 class Watching:
-    """Logs each response at its last byte, if that is wanted. FastAPI itself makes the request's span.
+    """Logs each response at its last byte, if that is wanted, but for probes that went well. FastAPI itself makes the request's span.
 
     What was asked, and of which tenant, is in neither: routes are templates.
     """
@@ -37,6 +39,6 @@ class Watching:
         try:
             await self.app(scope, receive, watched)
         finally:
-            if self.access_log:
+            if self.access_log and not (route_of(scope) in _PROBES and status < 400):
                 ms = round((time.perf_counter() - begun) * 1000, 1)
                 _log.info("request", method=scope["method"], route=route_of(scope), status=status, ms=ms)
