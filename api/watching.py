@@ -14,9 +14,9 @@ _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class Watching:
-    """Logs each response at its last byte, if that is wanted, but for probes that went well. FastAPI itself makes the request's span.
+    """Logs each response at its last byte, if that is wanted, but for probes that went well.
 
-    What was asked, and of which tenant, is in neither: routes are templates.
+    FastAPI itself makes the request's span. What was asked, and of which tenant, is in neither: routes are templates.
     """
 
     def __init__(self, app: ASGIApp, access_log: bool) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evals.judging.rubric import RUBRIC, RUBRIC_VERSION, build_prompt, build_repair
 from evals.judging.submission import Quoted, Source, Submission, sentences_of, submission_of
 from evals.judging.verdict import Dimension, InvalidVerdict, read_verdict, response_format
-from retrieval.generation.prompting import neutral
+from retrieval.generation.prompting import harmless
 from tests.unit.test_eval_measures import citation, passage, served
 
 GOOD: dict[str, Any] = {
@@ -140,7 +140,7 @@ def test_no_text_leaves_its_place(hostile: str) -> None:
     line, order = prompt.user.split("\n")
     shown = json.loads(line)
 
-    clean = neutral(hostile.encode("utf-8", "replace").decode())
+    clean = harmless(hostile.encode("utf-8", "replace").decode())
     assert prompt.system == RUBRIC
     assert order == build_prompt(submission()).user.split("\n")[1]
     assert shown["question"] == shown["passages"][0]["text"] == shown["citations"][0]["quote"] == clean
@@ -156,9 +156,9 @@ def test_a_submission_is_one_line_of_json(question: str, sentences: list[str], t
     line, _order = build_prompt(submission(question, tuple(sentences), text)).user.split("\n")
     shown = json.loads(line)
 
-    assert shown["question"] == neutral(question)
-    assert [each["text"] for each in shown["answer"]] == [neutral(each) for each in sentences]
-    assert shown["passages"] == [{"passage": 1, "title": "Leave", "text": neutral(text)}]
+    assert shown["question"] == harmless(question)
+    assert [each["text"] for each in shown["answer"]] == [harmless(each) for each in sentences]
+    assert shown["passages"] == [{"passage": 1, "title": "Leave", "text": harmless(text)}]
 
 
 def test_a_repair_repeats_the_reply_as_data() -> None:
