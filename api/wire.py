@@ -46,12 +46,12 @@ def _wire(number: int, name: str, data: BaseModel) -> WireEvent:
 
 
 def sources_of(event: AnswerEvent) -> frozenset[Source]:
-    """The documents whose words the event shows, and in which version."""
+    """The documents whose words the event shows, or that the answer may name from then on, and in which version."""
     match event:
         case PassagesFound():
             return _shown(event.retrieval.passages)
         case StepTaken():
-            return _shown(event.passages)
+            return _shown(event.passages) | frozenset(event.listed)
         case CitationFound():
             return frozenset({(event.citation.document_id, event.citation.version)})
         case AnswerFinished():

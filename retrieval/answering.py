@@ -30,7 +30,6 @@ from retrieval.domain import (
     ResponseFormat,
     Retrieval,
     Tool,
-    Usage,
 )
 from retrieval.engine import Engine, Missing
 from retrieval.errors import BudgetExhausted, LlmInterrupted, LlmUnavailable, PinciteError
@@ -201,12 +200,12 @@ async def _generate(task: _Task, seated: _Seated, retrieval: Retrieval) -> Async
         written = await write_json(turn, seated.start, draft, task.schema, holding, engine.settings.llm.repairs)
         for citation in written.citations:
             yield CitationFound(citation=citation)
-        yield _by_llm(retrieval, task.watch, written, turn.usage)
+        yield _by_llm(retrieval, task.watch, written)
         return
     stream = partial(in_steps, engine, turn, question)
     async with aclosing(write(stream, turn, seated.start, draft, holding)) as events:
         async for event in events:
-            yield _by_llm(retrieval, task.watch, event, turn.usage) if isinstance(event, Written) else event
+            yield _by_llm(retrieval, task.watch, event) if isinstance(event, Written) else event
 
 
 def _without_llm(engine: Engine, retrieval: Retrieval, error: LlmUnavailable | BudgetExhausted) -> Retrieval:
@@ -245,10 +244,11 @@ async def _quote(task: _Task, retrieval: Retrieval) -> AsyncGenerator[AnswerEven
 
 
 def _accounted(finished: AnswerFinished, understood: Understood, seated: _Seated | None) -> AnswerFinished:
-    """With what rewording the question took, and what all calls cost."""
+    """With what all calls took and cost, that for rewording the question included."""
     spent = (understood.cost_usd, seated.turn.cost_usd if seated else None)
     costs = [cost for cost in spent if cost is not None]
-    usage = finished.usage if understood.usage is None else understood.usage + (finished.usage or NOTHING_SPENT)
+    took = (understood.usage or NOTHING_SPENT) + (seated.turn.usage if seated else NOTHING_SPENT)
+    usage = None if took == NOTHING_SPENT else took
     return replace(finished, usage=usage, cost_usd=sum(costs, Decimal()) if costs else None)
 
 
@@ -261,7 +261,6 @@ def _finished(
     citations: tuple[Citation, ...] = (),
     *,
     rejected: int = 0,
-    usage: Usage | None = None,
 ) -> AnswerFinished:
     return AnswerFinished(
         outcome=outcome,
@@ -269,13 +268,13 @@ def _finished(
         citations=citations,
         rejected_citations=rejected,
         answered_by=answered_by,
-        usage=usage,
+        usage=None,
         degraded=retrieval.degraded,
         timings_ms={**retrieval.timings_ms, **watch.milliseconds()},
     )
 
 
-def _by_llm(retrieval: Retrieval, watch: Stopwatch, written: Written, usage: Usage) -> AnswerFinished:
+def _by_llm(retrieval: Retrieval, watch: Stopwatch, written: Written) -> AnswerFinished:
     finished = _finished(
         retrieval,
         watch,
@@ -284,6 +283,5 @@ def _by_llm(retrieval: Retrieval, watch: Stopwatch, written: Written, usage: Usa
         written.text,
         written.citations,
         rejected=written.rejected,
-        usage=usage,
     )
     return replace(finished, served=written.served, structured=written.structured)

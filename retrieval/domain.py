@@ -337,8 +337,9 @@ class PassagesFound:
 class StepTaken:
     """A tool that the model called: what came of it, or the code of why it was refused.
 
-    `passages` are those that are new with it, numbered on from all found before. `tool` is a `Tool`'s name, or
-    `unknown`; `arguments` are empty where they could not be read.
+    `passages` are those that are new with it, numbered on from all found before; `listed` are the documents, each with
+    its version, of which the model was told no more than what they are called. `tool` is a `Tool`'s name, or `unknown`;
+    `arguments` are empty where they could not be read.
     """
 
     number: int
@@ -346,6 +347,7 @@ class StepTaken:
     arguments: Mapping[str, object]
     found: int
     passages: tuple[RankedPassage, ...] = ()
+    listed: tuple[tuple[UUID, int], ...] = ()
     refused: str | None = None
 
 

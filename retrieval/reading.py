@@ -59,9 +59,11 @@ async def standing(store: Store, caller: Caller, citations: Sequence[Citation]) 
             _Standing,
             _STANDING,
             document_ids=[citation.document_id for citation in citations],
+            versions=[citation.version for citation in citations],
             char_starts=[citation.char_start for citation in citations],
             char_ends=[citation.char_end for citation in citations],
             quotes=[citation.quote for citation in citations],
+            redacted=[citation.redacted for citation in citations],
         )
     holding = {row.position for row in rows}
     return [position in holding for position in range(1, len(citations) + 1)]

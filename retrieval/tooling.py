@@ -45,6 +45,7 @@ class Used:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Brought:
     passages: tuple[RankedPassage, ...] = ()
+    listed: tuple[Listed, ...] = ()
     note: str = ""
     found: int = 0
 
@@ -84,6 +85,7 @@ class Toolbox:
             arguments=arguments.model_dump(),
             found=brought.found,
             passages=tuple(self._found[known:]),
+            listed=tuple((each.document_id, each.version) for each in brought.listed),
         )
         call = ToolCall(name=tool, arguments=arguments.model_dump_json())
         return Used(call=call, result=ToolResult(note=brought.note, passages=brought.passages), step=step)
@@ -119,7 +121,7 @@ class Toolbox:
         store, asked = self._engine.store, self._question
         narrowing = await narrow(store, asked.caller, asked.filter)
         found = await documents(store, asked.caller, narrowing, containing=containing, start=start, limit=_MOST_LISTED)
-        return _Brought(note="\n".join(map(_entry, found)) or "no documents", found=len(found))
+        return _Brought(listed=found, note="\n".join(map(_entry, found)) or "no documents", found=len(found))
 
     def _document(self, named_so: str) -> UUID:
         """The id of the document that the model names by a passage's number or by id. Raises `NotFound`."""

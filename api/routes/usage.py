@@ -3,9 +3,10 @@
 from datetime import UTC, date, datetime, time
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from api.authentication import HeaderPrincipals, OpenedEngine, QueryingKey, caller_of
+from api.limiting import limited
 from api.openapi import problems
 from api.schemas.usage import UsageResponse
 from retrieval.spending.reporting import By, report_usage
@@ -16,8 +17,9 @@ Since = Annotated[date | None, Query(description="First day (UTC); left out: thi
 Parted = Annotated[By, Query(description="What the sums are parted by")]
 
 
-@router.get("/v1/usage", responses=problems(401, 403, 422, 503))
+@router.get("/v1/usage", responses=problems(401, 403, 422, 429, 503))
 async def usage(
+    request: Request,
     key: QueryingKey,
     engine: OpenedEngine,
     since: Since = None,
@@ -30,6 +32,6 @@ async def usage(
     """
     today = datetime.now(UTC).date()
     begin = datetime.combine(since or today.replace(day=1), time(tzinfo=UTC))
-    asker = caller_of(key, principals)
+    asker = await limited(request, key, caller_of(key, principals))
     report = await report_usage(engine.store, asker, begin, by, whole_tenant="admin" in key.scopes)
     return UsageResponse.of(report, begin, by)

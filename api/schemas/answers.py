@@ -163,7 +163,9 @@ class FinishedEvent(Wire):
     )
     structured: Any = Field(description="The JSON that `response_format` asked for, validated; null where none was")
     guarded: GuardedOut
-    usage: UsageOut | None = Field(description="null where no LLM was called for it: quoted, or from the cache")
+    usage: UsageOut | None = Field(
+        description="What all LLMs that began to answer took, also where it was quoted in the end; null where none did"
+    )
     served: ServedOut | None = Field(description="null where no LLM wrote it; 0 attempts where it is from the cache")
     cache: CacheUse = Field(
         description="`exact`, `semantic`: kept from this question, or nearly the same one, its citations read again;"

@@ -10,7 +10,7 @@ from retrieval.domain import Passage, Question, Retrieval
 from retrieval.engine import Engine
 from retrieval.generation.prompting import build_prompt
 
-_RECIPE = "1"
+_RECIPE = "2"
 """To be raised when what is kept, or how it is read, changes: nothing kept before is then found."""
 _UNDERSTOOD = frozenset({"text", "caller", "limit", "filter", "cache", "origin"})
 

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from retrieval.caching.inquiry import identity
-from retrieval.domain import AnswerFinished, Citation, RankedPassage, Retrieval, Served
+from retrieval.domain import AnswerFinished, Citation, Guarded, RankedPassage, Retrieval, Served
 from retrieval.generation.citations import cite
 from retrieval.generation.code_spans import CodeSplitter
 
@@ -24,18 +24,30 @@ class KeptCitation:
     char_end: int
     quote: str
     support: float
+    redacted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSource:
+    """A document that an answer was written from, cited or not."""
+
+    document_id: UUID
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptAnswer:
-    """An answered question without its question. `passages` are the identities of those it was written from."""
+    """An answered question without its question. `passages` are the identities of those it was written from, `sources`
+    their documents."""
 
     text: str
     citations: tuple[KeptCitation, ...]
     rejected_citations: int
     endpoint: str
     model: str
+    guarded: Guarded
     passages: tuple[str, ...]
+    sources: tuple[KeptSource, ...]
 
 
 KEPT = TypeAdapter(KeptAnswer)
@@ -51,7 +63,9 @@ def kept_form(finished: AnswerFinished, retrieval: Retrieval) -> KeptAnswer | No
         rejected_citations=finished.rejected_citations,
         endpoint=finished.served.endpoint,
         model=finished.served.model,
+        guarded=finished.guarded,
         passages=tuple(identity(ranked.passage) for ranked in retrieval.passages),
+        sources=tuple(dict.fromkeys(_source(ranked) for ranked in retrieval.passages)),
     )
 
 
@@ -80,12 +94,17 @@ def fitted(kept: KeptAnswer, retrieval: Retrieval) -> AnswerFinished | None:
         degraded=retrieval.degraded,
         timings_ms={},
         served=Served(endpoint=kept.endpoint, model=kept.model, attempts=0),
+        guarded=kept.guarded,
     )
 
 
 def _nothing_new(kept: KeptAnswer, ours: Mapping[str, RankedPassage], places: Mapping[int, RankedPassage]) -> bool:
     last = max(ranked.number for ranked in places.values())
     return {name for name, ranked in ours.items() if ranked.number <= last} <= set(kept.passages)
+
+
+def _source(ranked: RankedPassage) -> KeptSource:
+    return KeptSource(document_id=ranked.passage.key.document_id, version=ranked.passage.version)
 
 
 def _kept_citation(citation: Citation) -> KeptCitation:
@@ -97,12 +116,14 @@ def _kept_citation(citation: Citation) -> KeptCitation:
         char_end=citation.char_end,
         quote=citation.quote,
         support=citation.support,
+        redacted=citation.redacted,
     )
 
 
 def _citation(ranked: RankedPassage, one: KeptCitation) -> Citation:
     begin = ranked.passage.char_start
-    return cite(ranked, one.char_start - begin, one.char_end - begin, one.support)
+    citation = cite(ranked, one.char_start - begin, one.char_end - begin, one.support)
+    return replace(citation, quote=one.quote, redacted=True) if one.redacted else citation
 
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")

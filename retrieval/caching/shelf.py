@@ -64,10 +64,12 @@ class Shelf:
         return None
 
     async def keep(self, kept: KeptAnswer) -> bool:
-        """Keeps the answer, in one transaction with seeing that all of its citations hold; False where one does not."""
+        """Keeps the answer, in one transaction with seeing that its citations and the documents it was written from
+        hold; False where one does not."""
+        held = _held(kept)
         async with self._session() as session:
-            holding = await session.rows(_Holding, _statement("hold_cited"), **_cited(kept))
-            if len(holding) < len(kept.citations):
+            holding = await session.rows(_Holding, _statement("hold_cited"), **held)
+            if len(holding) < len(held["quotes"]):
                 return False
             await session.rows(
                 _Touched,
@@ -75,7 +77,7 @@ class Shelf:
                 scope=self._inquiry.scope,
                 key=self._inquiry.key,
                 embedding=self._embedding,
-                document_ids=list({one.document_id for one in kept.citations}),
+                document_ids=[source.document_id for source in kept.sources],
                 answer=Jsonb(KEPT.dump_python(kept, mode="json")),
                 semantic_ttl=self._settings.semantic_ttl,
                 exact_ttl=self._settings.exact_ttl,
@@ -111,14 +113,14 @@ class Shelf:
             yield session
 
 
-def _cited(kept: KeptAnswer) -> dict[str, object]:
-    return {
-        "document_ids": [one.document_id for one in kept.citations],
-        "versions": [one.version for one in kept.citations],
-        "char_starts": [one.char_start for one in kept.citations],
-        "char_ends": [one.char_end for one in kept.citations],
-        "quotes": [one.quote for one in kept.citations],
-    }
+def _held(kept: KeptAnswer) -> dict[str, list[object]]:
+    """The places its citations point at, and of each document it was written from the empty one at its beginning."""
+    places: list[tuple[object, ...]] = [
+        (one.document_id, one.version, one.char_start, one.char_end, one.quote, one.redacted) for one in kept.citations
+    ]
+    places += [(source.document_id, source.version, 0, 0, "", False) for source in kept.sources]
+    names = ("document_ids", "versions", "char_starts", "char_ends", "quotes", "redacted")
+    return dict(zip(names, map(list, zip(*places, strict=True)), strict=True))
 
 
 def _statement(name: str) -> TenantStatement:

@@ -19,6 +19,7 @@ class Listed:
     """A document's entry in a list."""
 
     document_id: UUID
+    version: int
     title: str
     uri: str
 

@@ -15,7 +15,7 @@ from retrieval.database.statements import tenant_statement
 from retrieval.database.store import CallerSession, Store
 from retrieval.domain import Origin, Usage
 from retrieval.endpoints import Price
-from retrieval.errors import BudgetExhausted
+from retrieval.errors import BudgetExhausted, NotFound
 from retrieval.spending.budgets import BudgetInForce, budgets_in_force, counted_budgets
 from retrieval.spending.prices import cost
 
@@ -77,15 +77,19 @@ class Ledger:
         self._seconds = seconds
 
     async def reserve(self, order: Order) -> Reservation:
-        """Books the most the call may take. Raises `BudgetExhausted`, `StoreUnavailable`."""
+        """Books the most the call may take. Raises `BudgetExhausted`, `StoreUnavailable`, and `NotFound` for a tenant
+        that has neither keys nor documents."""
         async with self._store.session(order.caller) as session:
-            [account] = await session.rows(_Account, _NEXT)
+            accounts = await session.rows(_Account, _NEXT)
+            if not accounts:
+                raise NotFound(f"no tenant {order.caller.tenant!r}: nothing can be booked for it")
+            number = accounts[0].number
             output = granted(order, await counted_budgets(session))
             bound = _most(order, output)
             [row] = await session.rows(
                 _Reserved,
                 _RESERVE,
-                number=account.number,
+                number=number,
                 request_id=order.origin.request_id,
                 key_id=order.origin.key_id,
                 endpoint=order.endpoint,
@@ -97,7 +101,7 @@ class Ledger:
                 seconds=self._seconds,
             )
             await _book(session, row.reserved_at, _tokens(bound), cost(order.price, bound))
-        return Reservation(order=order, number=account.number, output_tokens=output, reserved_at=row.reserved_at)
+        return Reservation(order=order, number=number, output_tokens=output, reserved_at=row.reserved_at)
 
     async def settle(self, reservation: Reservation, usage: Usage, state: State) -> None:
         """Books what the call took instead; the second time nothing happens. Raises `StoreUnavailable`."""

@@ -270,6 +270,25 @@ async def test_a_hit_is_held_against_the_documents(pumps: str, llm: ScriptedLlm,
         assert await shelf.find() is None
 
 
+async def test_what_an_answer_took_from_a_document_without_citing_it_goes_with_that_document(
+    own: str, llm: ScriptedLlm, tmp_path: Path
+) -> None:
+    """Once a document is out of sight, no answer is found that was written from it: its words may be in there."""
+    sale = "The board plans to sell the yard."
+    put(own, tmp_path, "board.md", sale)
+    llm.scripts = [scripted.answer(f"{sale} {GOOD}")]
+    async with opened(own, llm) as engine:
+        assert len((await end_of(engine)).citations) == 1
+        assert (await end_of(engine)).cache == "exact"
+        put(own, tmp_path, "board.md", sale, "group:board")
+        assert rows(own) == 0
+        put(own, tmp_path, "board.md", sale)
+        assert (await end_of(engine)).text.startswith(sale)
+        with psycopg.connect(own) as connection:
+            connection.execute("UPDATE documents SET acl = '{group:board}' WHERE uri LIKE '%board.md'")
+        assert (await end_of(engine)).cache == "miss"
+
+
 async def test_an_answer_written_before_a_change_is_not_kept_after_it(pumps: str, llm: ScriptedLlm) -> None:
     """Neither when the change is done nor while its transaction is still open: its writer could not see the answer."""
     llm.scripts = [scripted.slow_drip(GOOD, pause=0.05)]

@@ -1,5 +1,6 @@
 """Guards on the service's own path: what leaves it, and what the provider is shown."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from retrieval.access import caller
 from retrieval.answering import answer
 from retrieval.domain import AnswerEvent, AnswerFailed, AnswerFinished, PassagesFound, Question, TextDelta
 from retrieval.engine import Engine, open_engine
-from retrieval.settings import GuardSettings
+from retrieval.settings import CacheSettings, GuardSettings
 from tests.conftest import ingest_folder, new_database, on_database
 from tests.fakes import WordEmbedder
 from tests.llm_servers import scripted
@@ -100,3 +101,19 @@ async def test_what_was_found_is_shown_as_it_is_stored(pumps: str) -> None:
     assert isinstance(found, PassagesFound)
     assert KEY in found.retrieval.passages[0].passage.text
     assert ADA not in finished(events).text
+
+
+async def test_an_answer_with_something_taken_out_is_shared_and_kept_like_any_other(pumps: str) -> None:
+    """A crowd is one generation, and who asks later has it from the cache: the same quote, the same count."""
+    with scripted_llm(scripted.slow_drip(f"The pump's access key is {KEY} for now [1].", pause=0.2)) as llm:
+        async with opened(pumps, GuardSettings(), llm) as engine:
+            engine.settings = replace(engine.settings, cache=CacheSettings())
+            question = "What is the red pump's access key?"
+            crowd = [finished(events) for events in await asyncio.gather(*(told(engine, question) for _ in range(4)))]
+            later = finished(await told(engine, question))
+        assert len(llm.requests) == 1
+    assert sorted(end.cache for end in crowd) == ["miss", "shared", "shared", "shared"]
+    assert later.cache == "exact"
+    assert {(end.text, end.citations, end.guarded) for end in crowd} == {(later.text, later.citations, later.guarded)}
+    assert later.citations[0].redacted
+    assert KEY not in later.text + str(later.citations)

@@ -24,7 +24,7 @@ from tests.e2e.standing import events_of
 from tests.fakes import WordEmbedder
 from tests.integration.test_api_serve import serving
 from tests.kept_answers import GATE, WORDS, Process, after, ids_of, process
-from tests.llm_servers.scripted import ScriptedLlm, answer, hang_midway, scripted_llm, slow_drip
+from tests.llm_servers.scripted import ScriptedLlm, answer, calling, hang_midway, scripted_llm, slow_drip
 
 SOON = 30.0
 HANGS = hang_midway("The north gate closes at eight in the evening [1]. And")
@@ -102,6 +102,22 @@ def _replaced_by_its_like(corpus: Corpus) -> None:
 
 def _hidden(corpus: Corpus) -> None:
     corpus.ingest(acl="group:hr")
+
+
+@pytest.mark.usefixtures("restored")
+async def test_what_a_list_of_documents_named_does_not_come_out_again_either(corpus: Corpus, llm: ScriptedLlm) -> None:
+    """A document that the answer may only have named is taken away: the key does not bring its name back."""
+    llm.scripts = [calling(("list_documents", "{}")), answer(f"There is one called Harbour. {WORDS}")]
+    more = {"limit": 1, "tools": ["list_documents"]}
+    async with process(corpus.dsn, llm) as here:
+        first = await here.ask(corpus.keys.plain, stream=False, **more)
+        assert {passage["title"] for passage in first.json()["passages"]} == {"Gate"}
+        await _at_rest(corpus, here)
+        (harbour,) = (path for path in corpus.folder.iterdir() if path.name.startswith("harbour"))
+        harbour.unlink()
+        corpus.ingest()
+        again = await here.ask(corpus.keys.plain, **more)
+    assert (again.status_code, again.json()["error"]["code"]) == (410, "answer_withdrawn")
 
 
 @pytest.mark.usefixtures("restored")

@@ -67,9 +67,10 @@ async def test_without_limits_nothing_is_said_of_them() -> None:
         ("POST", "/v1/search", {"question": "When?"}),
         ("GET", f"/v1/documents/{UUID(int=7)}", None),
         ("GET", f"/v1/answers/{UUID(int=7)}/events", None),
+        ("GET", "/v1/usage", None),
     ],
 )
-async def test_every_way_to_documents_is_limited(method: str, path: str, body: Any) -> None:
+async def test_every_way_to_the_database_is_limited(method: str, path: str, body: Any) -> None:
     """They count together, and a refused request does no work."""
     app = _app(per_key="1/hour")
     async with client_of(app) as client:

@@ -210,3 +210,11 @@ async def test_budgets_are_set_changed_listed_and_removed(accounts_store: Store)
         await set_budget(accounts_store, "acme", budget(-1))
     with pytest.raises(InvalidPrincipal):
         await set_budget(accounts_store, "acme", budget(1, "ada"))
+
+
+async def test_nothing_is_booked_for_a_tenant_that_does_not_exist(accounts_store: Store, accounts: str) -> None:
+    """A question for it is an error of ours to name, not one to break by."""
+    stranger = replace(ORDER, caller=caller("nobody", ()))
+    with pytest.raises(NotFound, match="nobody"):
+        await Ledger(accounts_store, 60).reserve(stranger)
+    assert states(accounts) == []

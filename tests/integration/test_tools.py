@@ -44,6 +44,15 @@ async def test_the_model_finds_more_and_cites_it(database: str) -> None:
     assert told.finished.served.attempts == 2
 
 
+async def test_what_a_step_took_is_told_also_where_the_next_one_fails(database: str) -> None:
+    """The answer is quoted then, and was paid for all the same."""
+    told = await told_by(database, scripted.calling(searching("filters")), scripted.status(500))
+    assert told.finished.answered_by == "extractive"
+    assert told.finished.usage is not None
+    assert (told.finished.usage.prompt_tokens, told.finished.usage.completion_tokens) == (11, 7)
+    assert told.finished.cost_usd is not None
+
+
 async def test_what_is_sent_is_the_protocols_own_shape(database: str) -> None:
     """Tools are offered by name and schema; calls follow the two first turns, each with its result."""
     told = await told_by(

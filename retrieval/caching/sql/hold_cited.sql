@@ -3,11 +3,12 @@
 SELECT cited.position
 FROM documents
 JOIN unnest(%(document_ids)s::uuid[], %(versions)s::integer[], %(char_starts)s::integer[], %(char_ends)s::integer[],
-            %(quotes)s::text[])
-     WITH ORDINALITY AS cited (document_id, version, char_start, char_end, quote, position)
+            %(quotes)s::text[], %(redacted)s::boolean[])
+     WITH ORDINALITY AS cited (document_id, version, char_start, char_end, quote, redacted, position)
   ON documents.document_id = cited.document_id
 WHERE documents.tenant_id = %(tenant_id)s
   AND documents.version = cited.version
   AND documents.acl && %(principals)s::text[]
-  AND substr(documents.content, cited.char_start + 1, cited.char_end - cited.char_start) = cited.quote
+  AND (cited.redacted
+       OR substr(documents.content, cited.char_start + 1, cited.char_end - cited.char_start) = cited.quote)
 FOR SHARE OF documents SKIP LOCKED

@@ -1,5 +1,5 @@
 -- Documents the caller may see, by address: those that match, or of which a chunk does, and that are called so.
-SELECT documents.document_id, documents.title, documents.uri
+SELECT documents.document_id, documents.version, documents.title, documents.uri
 FROM documents
 LEFT JOIN document_fields AS described
        ON described.tenant_id = documents.tenant_id AND described.document_id = documents.document_id
