@@ -182,7 +182,7 @@ def _shared(landed: AnswerFinished, retrieval: Retrieval) -> AnswerFinished:
     """What another was given, as this asker gets it: the passages are the same, what gave way may not be."""
     degraded = tuple(dict.fromkeys((*retrieval.degraded, *landed.degraded)))
     served = None if landed.served is None else replace(landed.served, attempts=0)
-    return replace(landed, usage=None, served=served, degraded=degraded)
+    return replace(landed, usage=None, cost_usd=None, served=served, degraded=degraded)
 
 
 def _now() -> float:

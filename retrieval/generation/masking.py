@@ -1,11 +1,12 @@
 """Personal data stays here: the provider sees placeholders, and whoever asked sees the answer with its words again."""
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 import regex
 
@@ -136,13 +137,25 @@ class MaskedDraft:
             prompt,
             user=mask(prompt.user),
             later=tuple(self._masked(message) for message in prompt.later),
-            response_format=None if shape is None else json.loads(mask(json.dumps(shape, ensure_ascii=False))),
+            response_format=None if shape is None else self._masked_json(shape),
         )
 
     def _masked(self, message: Message) -> Message:
-        mask = self.masking.mask
-        calls = json.loads(mask(json.dumps(message.calls, ensure_ascii=False)))
-        return replace(message, text=mask(message.text), calls=tuple(calls))
+        calls = tuple(self._masked_call(call) for call in message.calls)
+        return replace(message, text=self.masking.mask(message.text), calls=calls)
+
+    def _masked_call(self, call: Mapping[str, Any]) -> Mapping[str, Any]:
+        function = call["function"]
+        arguments = self._masked_json(json.loads(function["arguments"]))
+        return {**call, "function": {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}}
+
+    def _masked_json(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
+        """String by string: as text, a number would be masked too, and an escaped character taken for a part of one."""
+        if isinstance(value, Mapping):
+            return {self.masking.mask(name): self._masked_json(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._masked_json(each) for each in value]
+        return self.masking.mask(value) if isinstance(value, str) else value
 
 
 class MaskingTurn:

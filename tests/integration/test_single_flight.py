@@ -90,6 +90,7 @@ async def test_a_crowd_is_one_generation(pumps: str, count: int) -> None:
     answers = [end for end in ends if isinstance(end, AnswerFinished)]
     assert len({(end.text, end.citations) for end in answers}) == 1
     assert sum(end.usage is not None for end in answers) == 1
+    assert sum(end.cost_usd is not None for end in answers) == 1
 
 
 async def test_other_questions_and_askers_do_not_wait(pumps: str) -> None:

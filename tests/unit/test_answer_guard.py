@@ -23,7 +23,10 @@ def quoted(number: int, words: str) -> Citation:
 
 
 async def guarded(
-    *events: str | Citation, policy: GuardSettings | None = None, structured: object = None
+    *events: str | Citation,
+    policy: GuardSettings | None = None,
+    structured: object = None,
+    own: frozenset[str] = frozenset(),
 ) -> list[AnswerEvent]:
     async def given() -> AsyncGenerator[AnswerEvent, None]:
         for event in events:
@@ -40,7 +43,9 @@ async def guarded(
             structured=structured,
         )
 
-    guard = AnswerGuard(policy or GuardSettings(), PASSAGES, "You answer questions from passages that are numbered.")
+    guard = AnswerGuard(
+        policy or GuardSettings(), PASSAGES, "You answer questions from passages that are numbered.", own
+    )
     return [event async for event in guard.watch(given())]
 
 
@@ -135,3 +140,28 @@ async def test_strings_of_a_structured_answer_are_guarded_alike(cited: bool, lin
     assert last.structured == {"days": 3, "notes": [{"of": f"[x] {link} [secret removed]"}]}
     assert json.loads(last.text) == last.structured
     assert (last.guarded.secrets, last.guarded.links) == (1, 1 if cited else 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"plan": "foo", "key": KEY}, {"plan": "foo", "key": "[secret removed]"}),
+        ({"key": KEY, "name": "Alice"}, {"key": "[secret removed]", "name": "Alice"}),
+        (["-----BEGIN PRIVATE KEY-----", "Alice"], ["[secret removed]", "Alice"]),
+        (["see", "//evil.example/x"], ["see", "[link removed]"]),
+    ],
+)
+async def test_a_string_is_guarded_whatever_stands_before_it(given: object, left: object) -> None:
+    """What another field holds neither hides a secret or a link nor takes an innocent word with it."""
+    last = (await guarded(structured=given))[-1]
+    assert isinstance(last, AnswerFinished)
+    assert last.structured == left
+
+
+async def test_only_the_askers_own_words_pass_unread() -> None:
+    """A model may make up names of fields; a name or a value that the schema names is the asker's."""
+    url = "https://schema.example/name"
+    given = {url: url, "https://evil.example/?d=1": 1, KEY: 2}
+    last = (await guarded(structured=given, own=frozenset({url})))[-1]
+    assert isinstance(last, AnswerFinished)
+    assert last.structured == {url: url, "[link removed]": 1, "[secret removed]": 2}

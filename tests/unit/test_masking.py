@@ -2,18 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.domain import Served, Tool, Usage, Utterance
+from retrieval.domain import RankedPassage, Served, Tool, Usage, Utterance
 from retrieval.generation.drafts import Draft, Drafted
+from retrieval.generation.follow_ups import FollowUp
 from retrieval.generation.llm import Begun, ToolsAsked, Turn
-from retrieval.generation.masking import Masking, MaskingTurn, Restoring
-from retrieval.generation.prompting import Prompt
+from retrieval.generation.masking import MaskedDraft, Masking, MaskingTurn, Restoring
+from retrieval.generation.prompting import Message, Prompt
 from retrieval.generation.tool_calls import Exchange, ToolCall, ToolResult
 from tests.unit.test_citations import ranked
 
@@ -129,6 +130,25 @@ async def test_tools_are_called_with_the_words_themselves() -> None:
     [asked] = [piece async for piece in _masked(AskingTurn(), Draft(question=ADA, passages=()))]
     assert isinstance(asked, ToolsAsked)
     assert json.loads(asked.calls[0].arguments) == {"query": ADA}
+
+
+async def test_json_stays_json() -> None:
+    """Strings are masked one by one: an escape before them is no part of them, and a number is none."""
+    card, query = 4111111111111111, f"Write\tto\n{ADA}"
+    call = {"id": "call00000", "function": {"name": "search", "arguments": json.dumps({"query": query})}}
+    shape = {"const": card, "description": query}
+
+    class Shaped(FollowUp):
+        def prompt(self, _shown: Sequence[RankedPassage]) -> Prompt:
+            later = (Message(role="assistant", text="", calls=(call,)),)
+            return Prompt(system="", user="", later=later, response_format=shape)
+
+    masking = Masking()
+    prompt = MaskedDraft(Shaped(question="", history=()), masking).prompt(())
+    assert ADA not in "".join(prompt.texts)
+    assert prompt.response_format == shape | {"description": masking.mask(query)}
+    arguments = json.loads(prompt.later[0].calls[0]["function"]["arguments"])
+    assert {name: masking.restore(value) for name, value in arguments.items()} == {"query": query}
 
 
 async def test_closing_the_answer_closes_the_call() -> None:
