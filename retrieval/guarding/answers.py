@@ -84,7 +84,8 @@ class AnswerGuard:
                 yield from self._cite(citation)
             case StepTaken(passages=passages):
                 self._destinations.add(passages)
-                yield event
+                arguments = {name: self._guarded_json(each) for name, each in event.arguments.items()}
+                yield replace(event, arguments=arguments)
             case AnswerFinished(structured=None) as finished:
                 yield from self._give(self._ended())
                 yield self._sealed(replace(finished, text=self._text))
@@ -131,21 +132,24 @@ class AnswerGuard:
             waiting.until = self._fed[waiting.stage]
         return False
 
-    def _guarded_json(self, value: object) -> object:
+    def _guarded_json(self, value: object, name: str = "") -> object:
         """The same with every string in it guarded, names of fields too, but for those that are the asker's own."""
         if isinstance(value, dict):
-            return {self._guarded_string(name): self._guarded_json(each) for name, each in value.items()}
+            return {self._guarded_string(key): self._guarded_json(each, key) for key, each in value.items()}
         if isinstance(value, list):
-            return [self._guarded_json(each) for each in value]
-        return self._guarded_string(value) if isinstance(value, str) else value
+            return [self._guarded_json(each, name) for each in value]
+        return self._guarded_string(value, name) if isinstance(value, str) else value
 
-    def _guarded_string(self, text: str) -> str:
-        """Read by itself: what stands before it in the JSON is no part of its words."""
+    def _guarded_string(self, text: str, name: str = "") -> str:
+        """Read by itself: what stands before it in the JSON, but for its field's name, is no part of its words."""
         if text in self._own:
             return text
-        redacted, links = redact(text, self._patterns), LinkFilter(self._destinations)
+        links, label = LinkFilter(self._destinations), f"{name}: "
+        redacted = redact(label + text, self._patterns)
+        if not redacted.text.startswith(label):
+            redacted, label = redact(text, self._patterns), ""
         self._redaction.counts.update(redacted.counts)
-        recited = self._instructions.feed(redacted.text) + self._instructions.finish()
+        recited = self._instructions.feed(redacted.text[len(label) :]) + self._instructions.finish()
         linked = links.feed(recited) + links.finish()
         self._links_in_json += links.removed
         return linked

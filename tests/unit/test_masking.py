@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from typing import cast
 
@@ -16,6 +17,9 @@ from retrieval.generation.llm import Begun, ToolsAsked, Turn
 from retrieval.generation.masking import MaskedDraft, Masking, MaskingTurn, Restoring
 from retrieval.generation.prompting import Message, Prompt
 from retrieval.generation.tool_calls import Exchange, ToolCall, ToolResult
+from retrieval.guarding import redacting
+from retrieval.guarding.patterns import PII, Pattern
+from retrieval.guarding.redacting import Found, every, find
 from tests.unit.test_citations import ranked
 
 ADA, IBAN = "ada@acme.example", "DE89 3704 0044 0532 0130 00"
@@ -54,6 +58,30 @@ def test_what_is_masked_comes_back_as_it_was(text: str, other: str, data: st.Dat
     assert restored(masking, masked, cuts) == text
     assert restored(masking, masked, list(range(len(masked)))) == text
     assert restored(masking, again, []) == other
+
+
+@given(text=TEXTS)
+@settings(deadline=None)
+def test_all_matches_at_once_are_those_found_one_after_another(text: str) -> None:
+    """What is read once holds what is found by beginning again after each match."""
+    expected, at = list[Found](), 0
+    while found := find(text, PII, at):
+        expected.append(found)
+        at = found.end
+    assert list(every(text, PII)) == expected
+
+
+def test_a_directory_of_addresses_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pattern looks to the text's end after each match of another: that held up everybody for seconds."""
+    sought, first = list[str](), redacting._first
+
+    def counting(text: str, pattern: Pattern, start: int) -> Found | None:
+        sought.append(pattern.name)
+        return first(text, pattern, start)
+
+    monkeypatch.setattr(redacting, "_first", counting)
+    Masking().mask(" ".join(f"a{number}@acme.example" for number in range(100)))
+    assert Counter(sought) == {**dict.fromkeys((pattern.name for pattern in PII), 1), "email": 101}
 
 
 def test_the_same_words_have_the_same_placeholder() -> None:
