@@ -17,11 +17,13 @@ from starlette.requests import ClientDisconnect, Request
 from api.errors import describe, error_body
 from api.wire import LAST, encoded, server_sent_event, unnumbered_event
 from retrieval.domain import AnswerEvent
+from retrieval.errors import AnswerInterrupted
 from retrieval.keeping.shelf import WireEvent
 
 T = TypeVar("T")
 
 _MOST_WAITING = 64  # events a slow reader may fall behind before the work waits for it
+_PATIENCE = 60.0  # seconds that it waits: it holds a place at the LLM, and others stand in line
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,17 @@ class RunningAnswer:
                 number = 0
                 async for event in events:
                     number += 1
-                    await self._waiting.put(encoded(event, number, request_id))
+                    await self._hand_over(encoded(event, number, request_id))
         except Exception as error:  # noqa: BLE001 - handed to the reader, who raises it
             ended = _Ended(error)
         await self._waiting.put(ended)
+
+    async def _hand_over(self, event: WireEvent) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._waiting.put(event)
+        except TimeoutError:
+            raise AnswerInterrupted("the answer was not read for too long: ask again") from None
 
 
 @asynccontextmanager

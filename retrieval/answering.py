@@ -24,6 +24,7 @@ from retrieval.domain import (
     Citation,
     CitationFound,
     Degradation,
+    Guarded,
     Outcome,
     PassagesFound,
     Question,
@@ -32,7 +33,7 @@ from retrieval.domain import (
     Tool,
 )
 from retrieval.engine import Engine, Missing
-from retrieval.errors import BudgetExhausted, LlmInterrupted, LlmUnavailable, PinciteError
+from retrieval.errors import BudgetExhausted, InvalidStructuredAnswer, LlmInterrupted, LlmUnavailable, PinciteError
 from retrieval.generation.cascade import Route, route
 from retrieval.generation.drafts import Draft
 from retrieval.generation.extractive import ExtractiveAnswer, ExtractiveAnswerer
@@ -62,7 +63,7 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     """
     watch = Stopwatch()
     schema = await _checked(question.response_format)
-    understood = await watch.timed("understand", understand(engine, question))
+    understood = await watch.timed("understand", understand, engine, question)
     found = await retrieve(engine, understood.searched)
     retrieval = replace(found, degraded=(*understood.degraded, *found.degraded))
     task = _Task(engine=engine, understood=understood, schema=schema, watch=watch)
@@ -160,12 +161,23 @@ async def _arriving(
         return
     if seated is None:  # who led gave up
         seated = await turns.enter_async_context(_turn(task, retrieval))
-    guard = AnswerGuard(task.engine.settings.guard, retrieval.passages, INSTRUCTIONS)
+    own = task.schema.words if task.schema else frozenset[str]()
+    guard = AnswerGuard(task.engine.settings.guard, retrieval.passages, INSTRUCTIONS, own)
     async with aclosing(guard.watch(_write(task, seated, retrieval))) as events:
         async for event in events:
             if isinstance(event, AnswerFinished):
+                await _check_fit(task, event)
                 event = await flight.land(_accounted(event, task.understood, seated))
             yield event
+
+
+async def _check_fit(task: _Task, finished: AnswerFinished) -> None:
+    """Raises `InvalidStructuredAnswer` where the guard took out of the JSON what the schema asks for."""
+    if task.schema is None or finished.outcome == "refused" or finished.guarded == Guarded():
+        return
+    if problems := await asyncio.to_thread(task.schema.problems, finished.structured):
+        places = "; ".join(f"{problem.place} ({problem.rule})" for problem in problems)
+        raise InvalidStructuredAnswer(f"without what may not leave, the answer does not fit the schema: {places}")
 
 
 async def _write(task: _Task, seated: _Seated | None, retrieval: Retrieval) -> AsyncGenerator[AnswerEvent, None]:

@@ -28,7 +28,7 @@ PinciteError
     ├── EmbedderUnavailable
     ├── RerankerUnavailable
     ├── InvalidStructuredAnswer the model's JSON does not fit the schema, mended or not
-    ├── AnswerInterrupted       a kept answer whose writing broke off; asked for again, it is written anew
+    ├── AnswerInterrupted       a kept answer that broke off, or one not read in time; asked again, it is written anew
     ├── ParserUnavailable       the processes that read hostile files cannot be kept alive
     └── LlmUnavailable          before its first token: the answer falls back
         └── LlmInterrupted      after its first token: the stream ends with an error event

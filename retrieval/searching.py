@@ -49,19 +49,19 @@ async def _search(engine: Engine, question: Question, *, whole: bool) -> Trace:
     store, caller, settings = engine.store, question.caller, engine.settings.search
     narrowing = await narrow(store, caller, question.filter)
     embedding, lexical = await asyncio.gather(
-        watch.timed("embed", _embed(engine, question, degraded)),
-        watch.timed("lexical", lexical_leg(store, caller, question.text, settings, narrowing)),
+        watch.timed("embed", _embed, engine, question, degraded),
+        watch.timed("lexical", lexical_leg, store, caller, question.text, settings, narrowing),
     )
     dense: DenseFindings | None = None
     if embedding is not None:
-        dense = await watch.timed("dense", dense_leg(store, caller, embedding, settings, narrowing))
+        dense = await watch.timed("dense", dense_leg, store, caller, embedding, settings, narrowing)
         if engine.shadows is not None:
             engine.shadows.offer(caller, embedding, dense, narrowing)
     hits = dense.hits if dense else ()
     fuse_to = partial(fuse, store, caller, embedding, hits, lexical, settings.dense_weight, narrowing)
-    fused, arranged = await watch.timed("fuse", _fuse(engine, question, fuse_to, whole=whole))
-    ranked = await watch.timed("rerank", _rerank(engine, question, arranged, degraded))
-    joined = await watch.timed("join", join_neighbours(store, caller, ranked, question.limit))
+    fused, arranged = await watch.timed("fuse", _fuse, engine, question, fuse_to, whole=whole)
+    ranked = await watch.timed("rerank", _rerank, engine, question, arranged, degraded)
+    joined = await watch.timed("join", join_neighbours, store, caller, ranked, question.limit)
     retrieval = Retrieval(
         passages=numbered(joined),
         confidence=confidence(fused, embedding, settings.dense_weight),

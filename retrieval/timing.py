@@ -1,11 +1,12 @@
 """How long each stage took."""
 
 import time
-from collections.abc import Awaitable, Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import ParamSpec, TypeVar
 
 from retrieval.tracing import span
 
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
@@ -16,12 +17,14 @@ class Stopwatch:
         self._begun = time.perf_counter()
         self._stages: dict[str, float] = {}
 
-    async def timed(self, stage: str, work: Awaitable[Result]) -> Result:
+    async def timed(
+        self, stage: str, work: Callable[Given, Awaitable[Result]], *args: Given.args, **more: Given.kwargs
+    ) -> Result:
         """The work's result; its duration is added to the stage's, and it is a span of its own."""
         begun = time.perf_counter()
         try:
             with span(stage):
-                return await work
+                return await work(*args, **more)
         finally:
             self._stages[stage] = self._stages.get(stage, 0.0) + (time.perf_counter() - begun) * 1000
 

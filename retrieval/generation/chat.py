@@ -68,7 +68,7 @@ class Reply:
             if piece := await self._next_by(deadline):
                 yield piece
         if self._text.finished:
-            await self._wait_for_usage()
+            await self._wait_for_usage(min(deadline, _now() + _USAGE_PATIENCE))
 
     async def _next_by(self, deadline: float) -> str:
         until = _now() + self._token_timeout
@@ -94,10 +94,10 @@ class Reply:
         except FAILURES as error:
             raise fault_of(error, SERVER) from error
 
-    async def _wait_for_usage(self) -> None:
+    async def _wait_for_usage(self, until: float) -> None:
         """Reads on to the stream's end. The answer is already whole, so nothing that fails here matters."""
         try:
-            async with asyncio.timeout(_USAGE_PATIENCE):
+            async with asyncio.timeout_at(until):
                 async for chunk in self._chunks:
                     self._text.note_usage(chunk)
         except FAILURES:

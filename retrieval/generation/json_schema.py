@@ -36,6 +36,11 @@ class AnswerSchema:
     strict: bool
     schema: Mapping[str, Any]
 
+    @property
+    def words(self) -> frozenset[str]:
+        """All strings in it, names of fields and values to choose from among them."""
+        return frozenset(_words(self.schema))
+
     def problems(self, answer: Any) -> list["Problem"]:  # noqa: ANN401 - any JSON
         """What of the answer does not fit, at most five; empty where it does."""
         budget = _Budget()
@@ -108,6 +113,15 @@ def _moved(schema: object, root: str) -> object:
         else:
             moved[key] = value
     return moved
+
+
+def _words(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from value
+    for each in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _words(each)
 
 
 class _TooLong(Exception):

@@ -49,8 +49,6 @@ class Turn(Protocol):
     def usage(self) -> Usage:
         """What all calls took so far, those that broke off included."""
 
-    """A place among those whose answers are being written, and the time in which the answer must be whole."""
-
     def stream(self, draft: Drafted) -> AsyncGenerator[Begun | ToolsAsked | str | Usage, None]:
         """`Begun`, then non-empty pieces of text, at least one, then exactly one `Usage`.
 

@@ -1,11 +1,14 @@
 """Personal data stays here: the provider sees placeholders, and whoever asked sees the answer with its words again."""
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
+from itertools import count
+from typing import Any
 
 import regex
 
@@ -15,7 +18,7 @@ from retrieval.generation.llm import Begun, ToolsAsked, Turn
 from retrieval.generation.prompting import Message, Prompt
 from retrieval.generation.tool_calls import ToolCall
 from retrieval.guarding.patterns import PII
-from retrieval.guarding.redacting import find
+from retrieval.guarding.redacting import every
 from retrieval.settings import GuardSettings
 
 _KINDS = "|".join(pattern.name for pattern in PII)
@@ -41,6 +44,7 @@ class Masking:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._taken: set[tuple[str, int]] = set()
+        self._last = Counter[str]()
         self._placeholders: dict[str, str] = {}
         self._values: dict[tuple[str, int], str] = {}
         self.avoid(texts)
@@ -55,22 +59,22 @@ class Masking:
 
     def mask(self, text: str) -> str:
         """The text with placeholders for personal data."""
-        masked, at = "", 0
-        while found := find(text, PII, at):
+        parts, at = list[str](), 0
+        for found in every(text, PII):
             value = text[found.start : found.end]
             if value not in self._placeholders:
                 self._placeholders[value] = self._new(found.pattern.name, value)
-            masked += text[at : found.start] + self._placeholders[value]
+            parts += text[at : found.start], self._placeholders[value]
             at = found.end
-        return masked + text[at:]
+        return "".join((*parts, text[at:]))
 
     def value(self, match: "regex.Match[str]") -> str:
         """What the placeholder stands for; itself where it is none of ours."""
         return self._values.get(_key(match), match[0])
 
     def _new(self, kind: str, value: str) -> str:
-        number = next(number for number in range(1, 10_000) if (kind, number) not in self._taken)
-        self._taken.add((kind, number))
+        number = next(number for number in count(self._last[kind] + 1) if (kind, number) not in self._taken)
+        self._last[kind] = number
         self._values[kind, number] = value
         return f"⟦{kind}-{number}⟧"
 
@@ -136,13 +140,25 @@ class MaskedDraft:
             prompt,
             user=mask(prompt.user),
             later=tuple(self._masked(message) for message in prompt.later),
-            response_format=None if shape is None else json.loads(mask(json.dumps(shape, ensure_ascii=False))),
+            response_format=None if shape is None else self._masked_json(shape),
         )
 
     def _masked(self, message: Message) -> Message:
-        mask = self.masking.mask
-        calls = json.loads(mask(json.dumps(message.calls, ensure_ascii=False)))
-        return replace(message, text=mask(message.text), calls=tuple(calls))
+        calls = tuple(self._masked_call(call) for call in message.calls)
+        return replace(message, text=self.masking.mask(message.text), calls=calls)
+
+    def _masked_call(self, call: Mapping[str, Any]) -> Mapping[str, Any]:
+        function = call["function"]
+        arguments = self._masked_json(json.loads(function["arguments"]))
+        return {**call, "function": {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}}
+
+    def _masked_json(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
+        """String by string: as text, a number would be masked too, and an escaped character taken for a part of one."""
+        if isinstance(value, Mapping):
+            return {self.masking.mask(name): self._masked_json(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._masked_json(each) for each in value]
+        return self.masking.mask(value) if isinstance(value, str) else value
 
 
 class MaskingTurn:

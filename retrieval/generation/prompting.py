@@ -153,7 +153,3 @@ def _origin(passage: Passage) -> str:
 def attribute(value: str) -> str:
     """The value as it may stand between quotes: one line that ends neither the quotes nor the tag."""
     return harmless(" ".join(value.split())).replace('"', "'").replace(">", "›").replace("<", "‹")
-
-
-def _attribute(value: str) -> str:
-    return harmless(" ".join(value.split())).replace('"', "'").replace(">", "›").replace("<", "‹")

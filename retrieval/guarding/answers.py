@@ -44,9 +44,18 @@ class _Waiting:
 
 
 class AnswerGuard:
-    """Guards one answer. Citations keep their place behind the text they were found for."""
+    """Guards one answer. Citations keep their place behind the text they were found for.
 
-    def __init__(self, settings: GuardSettings, passages: Sequence[RankedPassage], instructions: str) -> None:
+    `own`: words of the asker's schema, which pass as they are where an answer's string consists of them.
+    """
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        passages: Sequence[RankedPassage],
+        instructions: str,
+        own: frozenset[str] = frozenset(),
+    ) -> None:
         self._patterns = patterns_of(secrets=settings.secrets == "redact", pii=settings.pii == "redact")
         self._redaction = Redaction(self._patterns)
         self._instructions = InstructionFilter(instructions)
@@ -55,6 +64,8 @@ class AnswerGuard:
         self._stages: tuple[Stage, ...] = (self._redaction, self._instructions, self._links)
         self._fed = [0] * len(self._stages)
         self._waiting: list[_Waiting] = []
+        self._own = own
+        self._links_in_json = 0
         self._text = ""
         self._citations: list[Citation] = []
 
@@ -73,7 +84,8 @@ class AnswerGuard:
                 yield from self._cite(citation)
             case StepTaken(passages=passages):
                 self._destinations.add(passages)
-                yield event
+                arguments = {name: self._guarded_json(each) for name, each in event.arguments.items()}
+                yield replace(event, arguments=arguments)
             case AnswerFinished(structured=None) as finished:
                 yield from self._give(self._ended())
                 yield self._sealed(replace(finished, text=self._text))
@@ -120,23 +132,32 @@ class AnswerGuard:
             waiting.until = self._fed[waiting.stage]
         return False
 
-    def _guarded_json(self, value: object) -> object:
-        """The same with every string in it guarded; names of fields are the asker's own."""
+    def _guarded_json(self, value: object, name: str = "") -> object:
+        """The same with every string in it guarded, names of fields too, but for those that are the asker's own."""
         if isinstance(value, dict):
-            return {name: self._guarded_json(each) for name, each in value.items()}
+            return {self._guarded_string(key): self._guarded_json(each, key) for key, each in value.items()}
         if isinstance(value, list):
-            return [self._guarded_json(each) for each in value]
-        return self._guarded_string(value) if isinstance(value, str) else value
+            return [self._guarded_json(each, name) for each in value]
+        return self._guarded_string(value, name) if isinstance(value, str) else value
 
-    def _guarded_string(self, text: str) -> str:
-        for stage in self._stages:
-            text = stage.feed(text) + stage.finish()
-        return text
+    def _guarded_string(self, text: str, name: str = "") -> str:
+        """Read by itself: what stands before it in the JSON, but for its field's name, is no part of its words."""
+        if text in self._own:
+            return text
+        links, label = LinkFilter(self._destinations), f"{name}: "
+        redacted = redact(label + text, self._patterns)
+        if not redacted.text.startswith(label):
+            redacted, label = redact(text, self._patterns), ""
+        self._redaction.counts.update(redacted.counts)
+        recited = self._instructions.feed(redacted.text[len(label) :]) + self._instructions.finish()
+        linked = links.feed(recited) + links.finish()
+        self._links_in_json += links.removed
+        return linked
 
     def _sealed(self, finished: AnswerFinished) -> AnswerFinished:
         counts = self._redaction.counts
         guarded = Guarded(
-            links=self._links.removed,
+            links=self._links.removed + self._links_in_json,
             secrets=counts["secrets"],
             pii=counts["pii"],
             instructions=self._instructions.removed,

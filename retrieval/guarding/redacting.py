@@ -1,7 +1,7 @@
 """Takes credentials and personal data out of a text that is still being written."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -49,6 +49,17 @@ def find(text: str, patterns: Sequence[Pattern], start: int = 0) -> Found | None
     """The first match at or after `start`; of several at one place, that of the pattern named first."""
     found = [one for pattern in patterns if (one := _first(text, pattern, start))]
     return min(found, key=lambda one: one.begin, default=None)
+
+
+def every(text: str, patterns: Sequence[Pattern]) -> Iterator[Found]:
+    """What `find()` would find, one after another. Each pattern reads the text once, however much is in it."""
+    upcoming, at = [_first(text, pattern, 0) for pattern in patterns], 0
+    while found := min((one for one in upcoming if one), key=lambda one: one.begin, default=None):
+        yield found
+        at = found.end
+        for nth, one in enumerate(upcoming):
+            if one and one.begin < at:
+                upcoming[nth] = _first(text, one.pattern, at)
 
 
 def _first(text: str, pattern: Pattern, start: int) -> Found | None:

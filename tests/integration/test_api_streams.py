@@ -1,13 +1,15 @@
 """Answers over HTTP: the order of events, what a failure looks like before and after the first byte, and letting go."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx2
 import pytest
 
-from retrieval.domain import AnswerFailed, TextDelta
-from retrieval.errors import AccessDenied, LlmInterrupted, PinciteError, StoreUnavailable
+from api import streams
+from retrieval.domain import AnswerEvent, AnswerFailed, TextDelta
+from retrieval.errors import AccessDenied, AnswerInterrupted, LlmInterrupted, PinciteError, StoreUnavailable
 from tests.e2e.standing import FOUND, GOOD, QUOTE, ScriptedPath, client_of, events_of, live, scripted_app
 
 QUESTION = {"question": "When does the gate open?"}
@@ -162,3 +164,23 @@ async def test_a_stopping_server_ends_its_streams_with_an_error_event() -> None:
             rest = "".join([text async for text in chunks])
         assert events_of(first + rest)[-1][1]["error"]["code"] == "shutting_down"
         await asyncio.wait_for(path.released.wait(), SOON)
+
+
+async def test_a_reader_who_stopped_reading_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work, which holds a place at the LLM, is let go of; who reads on is told after what was ready."""
+    monkeypatch.setattr(streams, "_PATIENCE", 0.05)
+    released = asyncio.Event()
+
+    async def endless() -> AsyncGenerator[AnswerEvent, None]:
+        try:
+            while True:
+                yield TextDelta(text="on ")
+        finally:
+            released.set()
+
+    async with streams.running(endless(), "r-1") as answer:
+        await asyncio.wait_for(released.wait(), SOON)
+        for _ in range(streams._MOST_WAITING):
+            assert (await answer.next()).name == "text"
+        with pytest.raises(AnswerInterrupted):
+            await answer.next()

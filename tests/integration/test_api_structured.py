@@ -75,6 +75,19 @@ async def test_an_answer_that_never_fits_is_a_clear_error(database: tuple[str, K
     assert events[1][1]["error"]["code"] == "invalid_structured_answer"
 
 
+async def test_what_the_guard_takes_out_is_not_passed_off_as_fitting(database: tuple[str, Keys]) -> None:
+    """A link that may not leave was asked for by the schema: an error, not JSON that does not fit."""
+    schema = {"type": "object", "properties": {"hour": {"type": "string", "pattern": "^https://"}}}
+    said = json.dumps(json.loads(GOOD) | {"answer": {"hour": "https://evil.example/?closes=eight"}})
+    with scripted_llm(script.answer([said])) as llm:
+        async with _client(database, llm.settings()) as client:
+            refused = await _asked(client, response_format=_format(schema))
+            chosen = {"enum": [{"hour": "https://evil.example/?closes=eight"}]}
+            allowed = await _asked(client, response_format=_format(chosen))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "invalid_structured_answer")
+    assert allowed.json()["structured"] == chosen["enum"][0]
+
+
 @pytest.mark.parametrize("fault", [script.status(500), script.cut_midway('{"citations')], ids=str)
 async def test_quoting_fills_no_schema(database: tuple[str, Keys], fault: script.Script) -> None:
     """Where the LLM gives way, or there is none, the answer is a declared refusal with the passages."""

@@ -108,7 +108,7 @@ def _hidden(corpus: Corpus) -> None:
 async def test_what_a_list_of_documents_named_does_not_come_out_again_either(corpus: Corpus, llm: ScriptedLlm) -> None:
     """A document that the answer may only have named is taken away: the key does not bring its name back."""
     llm.scripts = [calling(("list_documents", "{}")), answer(f"There is one called Harbour. {WORDS}")]
-    more = {"limit": 1, "tools": ["list_documents"]}
+    more: dict[str, Any] = {"limit": 1, "tools": ["list_documents"]}
     async with process(corpus.dsn, llm) as here:
         first = await here.ask(corpus.keys.plain, stream=False, **more)
         assert {passage["title"] for passage in first.json()["passages"]} == {"Gate"}

@@ -10,6 +10,7 @@ import pytest
 from retrieval.access import caller, tenant_id
 from retrieval.domain import Served, Usage
 from retrieval.errors import InvalidSettings, LlmInterrupted, LlmUnavailable
+from retrieval.generation import chat
 from retrieval.generation.drafts import Draft
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Begun, ToolsAsked
@@ -232,6 +233,17 @@ async def test_a_server_that_hangs_after_the_answer_harms_nothing() -> None:
     hanging = Script(events=whole.events, hang_at_end=True)
     with scripted_llm(hanging) as server:
         text, usage = await _ask(server)
+    assert text == "Thirty days [1]."
+    assert usage.estimated
+
+
+async def test_the_deadline_covers_the_wait_for_the_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long usage may be waited for: not longer than the answer may take."""
+    monkeypatch.setattr(chat, "_USAGE_PATIENCE", 3600.0)
+    hanging = Script(events=script.answer("Thirty days [1].", usage=None).events, hang_at_end=True)
+    with scripted_llm(hanging) as server:
+        async with asyncio.timeout(20.0):
+            text, usage = await _ask(server, deadline=1.0, token_timeout=3600.0)
     assert text == "Thirty days [1]."
     assert usage.estimated
 

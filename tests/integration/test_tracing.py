@@ -249,6 +249,25 @@ def test_lines_for_programs_are_json_with_the_requests_id_whoever_writes_them() 
     assert failed["exception"][0]["exc_type"] == "ValueError"
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_traceback_holds_no_values(log_format: str) -> None:
+    """What failed unexpectedly is logged with its lines, never with what the variables held: questions, keys."""
+    script = (
+        "import logging, structlog\n"
+        "from retrieval.logs import configure\n"
+        "from retrieval.settings import TelemetrySettings\n"
+        f"configure(TelemetrySettings(log_format='{log_format}'))\n"
+        "question = 'CONFI' + 'DENTIAL'\n"
+        "try:\n    raise ValueError('broken')\n"
+        "except ValueError:\n"
+        "    logging.getLogger('somebody').exception('failed')\n"
+        "    structlog.get_logger().exception('failed')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stderr.count("ValueError") >= 2
+    assert "CONFIDENTIAL" not in done.stderr
+
+
 def test_a_collector_that_is_not_there_hurts_nobody() -> None:
     """Spans that cannot be sent are dropped, and the process ends in time."""
     script = (

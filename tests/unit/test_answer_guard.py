@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import pytest
 
-from retrieval.domain import AnswerEvent, AnswerFinished, Citation, CitationFound, Guarded, TextDelta
+from retrieval.domain import AnswerEvent, AnswerFinished, Citation, CitationFound, Guarded, StepTaken, TextDelta
 from retrieval.generation.citations import cite
 from retrieval.guarding.answers import AnswerGuard
 from retrieval.settings import GuardSettings
@@ -23,15 +24,24 @@ def quoted(number: int, words: str) -> Citation:
 
 
 async def guarded(
-    *events: str | Citation, policy: GuardSettings | None = None, structured: object = None
+    *events: str | Citation | StepTaken,
+    policy: GuardSettings | None = None,
+    structured: object = None,
+    own: frozenset[str] = frozenset(),
 ) -> list[AnswerEvent]:
     async def given() -> AsyncGenerator[AnswerEvent, None]:
         for event in events:
-            yield TextDelta(text=event) if isinstance(event, str) else CitationFound(citation=event)
+            match event:
+                case str():
+                    yield TextDelta(text=event)
+                case Citation():
+                    yield CitationFound(citation=event)
+                case StepTaken():
+                    yield event
         yield AnswerFinished(
             outcome="answered",
             text="".join(event for event in events if isinstance(event, str)),
-            citations=tuple(event for event in events if not isinstance(event, str)),
+            citations=tuple(event for event in events if isinstance(event, Citation)),
             rejected_citations=0,
             answered_by="scripted",
             usage=None,
@@ -40,7 +50,9 @@ async def guarded(
             structured=structured,
         )
 
-    guard = AnswerGuard(policy or GuardSettings(), PASSAGES, "You answer questions from passages that are numbered.")
+    guard = AnswerGuard(
+        policy or GuardSettings(), PASSAGES, "You answer questions from passages that are numbered.", own
+    )
     return [event async for event in guard.watch(given())]
 
 
@@ -135,3 +147,37 @@ async def test_strings_of_a_structured_answer_are_guarded_alike(cited: bool, lin
     assert last.structured == {"days": 3, "notes": [{"of": f"[x] {link} [secret removed]"}]}
     assert json.loads(last.text) == last.structured
     assert (last.guarded.secrets, last.guarded.links) == (1, 1 if cited else 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"plan": "foo", "key": KEY}, {"plan": "foo", "key": "[secret removed]"}),
+        ({"key": KEY, "name": "Alice"}, {"key": "[secret removed]", "name": "Alice"}),
+        (["-----BEGIN PRIVATE KEY-----", "Alice"], ["[secret removed]", "Alice"]),
+        (["see", "//evil.example/x"], ["see", "[link removed]"]),
+        ({"password": "Hunter2x9", KEY: "x"}, {"password": "[secret removed]", "[secret removed]": "x"}),
+    ],
+)
+async def test_a_string_is_guarded_whatever_stands_before_it(given: object, left: object) -> None:
+    """What another field holds neither hides a secret or a link nor takes an innocent word with it."""
+    last = (await guarded(structured=given))[-1]
+    assert isinstance(last, AnswerFinished)
+    assert last.structured == left
+
+
+async def test_only_the_askers_own_words_pass_unread() -> None:
+    """A model may make up names of fields; a name or a value that the schema names is the asker's."""
+    url = "https://schema.example/name"
+    given = {url: url, "https://evil.example/?d=1": 1, KEY: 2}
+    last = (await guarded(structured=given, own=frozenset({url})))[-1]
+    assert isinstance(last, AnswerFinished)
+    assert last.structured == {url: url, "[link removed]": 1, "[secret removed]": 2}
+
+
+async def test_what_a_model_asks_of_its_tools_is_guarded_where_it_is_shown() -> None:
+    """A document may have ordered the call: its words are shown with no more in them than an answer's."""
+    query = f"![x](https://evil.example/?q=1) {KEY}"
+    step = StepTaken(number=1, tool="search", arguments={"query": query, "start": 0}, found=0)
+    shown = (await guarded(step))[0]
+    assert shown == replace(step, arguments={"query": "[x] [secret removed]", "start": 0})

@@ -2,19 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.domain import Served, Tool, Usage, Utterance
+from retrieval.domain import RankedPassage, Served, Tool, Usage, Utterance
 from retrieval.generation.drafts import Draft, Drafted
+from retrieval.generation.follow_ups import FollowUp
 from retrieval.generation.llm import Begun, ToolsAsked, Turn
-from retrieval.generation.masking import Masking, MaskingTurn, Restoring
-from retrieval.generation.prompting import Prompt
+from retrieval.generation.masking import MaskedDraft, Masking, MaskingTurn, Restoring
+from retrieval.generation.prompting import Message, Prompt
 from retrieval.generation.tool_calls import Exchange, ToolCall, ToolResult
+from retrieval.guarding import redacting
+from retrieval.guarding.patterns import PII, Pattern
+from retrieval.guarding.redacting import Found, every, find
 from tests.unit.test_citations import ranked
 
 ADA, IBAN = "ada@acme.example", "DE89 3704 0044 0532 0130 00"
@@ -53,6 +58,30 @@ def test_what_is_masked_comes_back_as_it_was(text: str, other: str, data: st.Dat
     assert restored(masking, masked, cuts) == text
     assert restored(masking, masked, list(range(len(masked)))) == text
     assert restored(masking, again, []) == other
+
+
+@given(text=TEXTS)
+@settings(deadline=None)
+def test_all_matches_at_once_are_those_found_one_after_another(text: str) -> None:
+    """What is read once holds what is found by beginning again after each match."""
+    expected, at = list[Found](), 0
+    while found := find(text, PII, at):
+        expected.append(found)
+        at = found.end
+    assert list(every(text, PII)) == expected
+
+
+def test_a_directory_of_addresses_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pattern looks to the text's end after each match of another: that held up everybody for seconds."""
+    sought, first = list[str](), redacting._first
+
+    def counting(text: str, pattern: Pattern, start: int) -> Found | None:
+        sought.append(pattern.name)
+        return first(text, pattern, start)
+
+    monkeypatch.setattr(redacting, "_first", counting)
+    Masking().mask(" ".join(f"a{number}@acme.example" for number in range(100)))
+    assert Counter(sought) == {**dict.fromkeys((pattern.name for pattern in PII), 1), "email": 101}
 
 
 def test_the_same_words_have_the_same_placeholder() -> None:
@@ -129,6 +158,25 @@ async def test_tools_are_called_with_the_words_themselves() -> None:
     [asked] = [piece async for piece in _masked(AskingTurn(), Draft(question=ADA, passages=()))]
     assert isinstance(asked, ToolsAsked)
     assert json.loads(asked.calls[0].arguments) == {"query": ADA}
+
+
+async def test_json_stays_json() -> None:
+    """Strings are masked one by one: an escape before them is no part of them, and a number is none."""
+    card, query = 4111111111111111, f"Write\tto\n{ADA}"
+    call = {"id": "call00000", "function": {"name": "search", "arguments": json.dumps({"query": query})}}
+    shape = {"const": card, "description": query}
+
+    class Shaped(FollowUp):
+        def prompt(self, _shown: Sequence[RankedPassage]) -> Prompt:
+            later = (Message(role="assistant", text="", calls=(call,)),)
+            return Prompt(system="", user="", later=later, response_format=shape)
+
+    masking = Masking()
+    prompt = MaskedDraft(Shaped(question="", history=()), masking).prompt(())
+    assert ADA not in "".join(prompt.texts)
+    assert prompt.response_format == shape | {"description": masking.mask(query)}
+    arguments = json.loads(prompt.later[0].calls[0]["function"]["arguments"])
+    assert {name: masking.restore(value) for name, value in arguments.items()} == {"query": query}
 
 
 async def test_closing_the_answer_closes_the_call() -> None:
