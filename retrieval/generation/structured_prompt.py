@@ -81,9 +81,11 @@ class StructuredDraft:
 
 
 def _earlier(mending: Mending) -> str:
+    # What is wrong is told in the answer's own words: it stands between the delimiters too.
     return (
-        f"<earlier>\n{harmless(mending.text[:_LONGEST_EARLIER])}\n</earlier>\n\n"
-        f"This earlier answer was refused: {harmless(mending.problems)}\nGive the whole object again, mended."
+        f"<earlier>\n{harmless(mending.text[:_LONGEST_EARLIER])}\n\n"
+        f"This earlier answer was refused: {harmless(mending.problems)}\n</earlier>\n\n"
+        "Give the whole object again, mended."
     )
 
 
