@@ -217,6 +217,8 @@ async def _serving(dsn: str, key: str, upstream: str) -> AsyncIterator[Service]:
         "PINCITE_DATABASE_TIMEOUT": "60",
         "PINCITE_LLM_ASK_FROM": "0",
         "PINCITE_KEEPING_ANSWERS": many,
+        "PINCITE_CACHE_ENABLED": "false",  # all ask the same: it would be written once
+        "PINCITE_TELEMETRY_ACCESS_LOG": "false",
     }
     ask = httpx2.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",
