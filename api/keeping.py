@@ -112,7 +112,7 @@ class KeptAnswers:
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.wait({self._writer})
-        with suppress(PinciteError, TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._write()
 
@@ -127,12 +127,7 @@ class KeptAnswers:
     async def _keep_writing(self) -> None:
         while self._running:
             await asyncio.sleep(self._settings.flush)
-            try:
-                await self._write()
-            except Exception as error:  # noqa: BLE001 - tried again, with what comes until then
-                _log.warning(
-                    "kept_answers_not_written", reason=str(error), exc_info=not isinstance(error, PinciteError)
-                )
+            await self._write()
             self._running = {each.answer_id: each for each in self._running.values() if not self._is_done(each)}
             for production in self._running.values():
                 if production.alone_for() > self._settings.grace and not production.followed_elsewhere:
@@ -143,8 +138,15 @@ class KeptAnswers:
         return production.settled or given_up
 
     async def _write(self) -> None:
-        for tenant, productions in groupby(sorted(self._running.values(), key=_tenant), key=_tenant):
-            await self._write_for(tenant, list(productions))
+        """Tenants side by side: one whose rows are held, as by an ingest, holds up nobody else's answers for long."""
+        found = groupby(sorted(self._running.values(), key=_tenant), key=_tenant)
+        await asyncio.gather(*[self._try_to_write(tenant, list(productions)) for tenant, productions in found])
+
+    async def _try_to_write(self, tenant: TenantId, productions: list[Production]) -> None:
+        try:
+            await self._write_for(tenant, productions)
+        except Exception as error:  # noqa: BLE001 - tried again, with what comes until then
+            _log.warning("kept_answers_not_written", reason=str(error), exc_info=not isinstance(error, PinciteError))
 
     async def _write_for(self, tenant: TenantId, productions: list[Production]) -> None:
         due = [each for each in productions if each.due(self._settings.lease / 3)]

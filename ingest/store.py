@@ -104,6 +104,7 @@ class TenantWriter:
             added = [document_id for document_id, _ in placed]
             self._count(added, sign=1)
             self._enlist(added)
+            self._withdraw(added)
             self._forget(added)
 
     def describe(self, sources: Sequence[SourceFile]) -> frozenset[str]:
@@ -136,6 +137,7 @@ class TenantWriter:
             documents = [stored.document_id for stored in self._stored([uri]).values()]
             self._take_away(documents)
             self._run(_statement("remove_documents"), document_ids=documents)
+            self._withdraw(documents)
             self._forget(documents)
 
     def _stored(self, uris: Iterable[str]) -> dict[str, _StoredDocument]:
@@ -158,7 +160,6 @@ class TenantWriter:
             self._delist(documents)
             self._count(documents, sign=-1)
             self._run(_statement("remove_chunks"), document_ids=documents)
-            self._run(_statement("withdraw_kept"), document_ids=documents)
 
     def _enlist(self, documents: Sequence[UUID]) -> None:
         """Enters the documents where searches look them up by permission and by field, and in their counts."""
@@ -171,6 +172,10 @@ class TenantWriter:
         self._run(_statement("count_fields"), document_ids=documents, sign=-1)
         self._run(_statement("count_principals"), document_ids=documents, sign=-1)
         self._run(_statement("remove_grants"), document_ids=documents)
+
+    def _withdraw(self, documents: Sequence[UUID]) -> None:
+        """Takes back the answers that show the documents. Late: until the end nobody can write those rows."""
+        self._run(_statement("withdraw_kept"), document_ids=documents)
 
     def _forget(self, documents: Sequence[UUID]) -> None:
         """Drops kept answers that cite the documents. Last: who keeps one holds its documents, and is waited for."""

@@ -17,6 +17,7 @@ from ingest.pipeline import Run, ingest
 from ingest.sources import Request, select
 from ingest.store import open_writer
 from retrieval.access import tenant_id
+from retrieval.keys import create_key
 from retrieval.settings import Settings
 from tests.conftest import ingest_folder, new_database
 from tests.e2e.corpus import PUBLIC, TENANT, Keys, fill
@@ -320,6 +321,31 @@ async def test_another_tenants_writer_takes_nothing_away(corpus: Corpus, llm: Sc
         with open_writer(corpus.dsn, tenant_id("globex")) as writer:
             writer.remove("public/gate.md")
         assert (await here.ask(corpus.keys.plain)).text == first.text
+
+
+async def test_a_tenant_whose_answers_cannot_be_written_holds_up_no_other(corpus: Corpus, tmp_path: Path) -> None:
+    """While a row of one tenant's is held, as by a long ingest, another one's answer is put down all the same."""
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "gate.md").write_text(PUBLIC["gate.md"])
+    request = Request(paths=(tmp_path / "public",), acl=frozenset({"everyone"}))
+    ingest_folder(corpus.dsn, WordEmbedder(), "other", request)
+    other = create_key(corpus.dsn, tenant_id("other"), "other", {"query"}, {"user:ada"})
+    with scripted_llm(slow_drip(f"{WORDS} " * 30, 0.2), answer(WORDS)) as llm:
+        async with process(corpus.dsn, llm, lease=9.0) as here:
+            dripping = asyncio.create_task(here.ask(corpus.keys.plain))
+            try:
+                await _until(lambda: bool(corpus.rows("kept_events")))
+                with psycopg.connect(corpus.dsn) as connection:
+                    held = (
+                        "SELECT answer_id FROM kept_answers WHERE tenant_id = 'acme' AND state = 'running' FOR UPDATE"
+                    )
+                    assert len(connection.execute(held).fetchall()) == 1
+                    await asyncio.sleep(4)  # by then the writer wants to renew its lease, and waits for that row
+                    await here.ask(other)
+                    written = "kept_answers WHERE tenant_id = 'other' AND state = 'finished'"
+                    await _until(lambda: bool(corpus.rows(written)))
+            finally:
+                dripping.cancel()
 
 
 class Reader:
