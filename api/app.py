@@ -37,7 +37,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's viewers load their code from elsewhere; ours is a closed house
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"auto_configure": False, "logs": False},  # what is exported is for `retrieval/exporting.py` to say
+        # What is exported is for `retrieval/exporting.py` to say; stages and statements are spans of our own.
+        telemetry={"auto_configure": False, "logs": False, "operation_spans": False},
     )
     app.state.settings = settings
     app.state.engine = engine

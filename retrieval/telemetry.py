@@ -10,7 +10,17 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
-from retrieval.domain import AnswerFinished, CacheUse, Degradation, DensePath, Guarded, Outcome, Retrieval, StepTaken
+from retrieval.domain import (
+    AnswerFinished,
+    CacheUse,
+    Degradation,
+    DensePath,
+    Guarded,
+    Outcome,
+    Retrieval,
+    StepTaken,
+    TierReason,
+)
 from retrieval.model_calls import ModelCallMeasures
 from retrieval.settings import TelemetrySettings
 from retrieval.tracing import annotate
@@ -40,6 +50,7 @@ class Telemetry:
         self._guarded = self._counter(
             "guarded", "Taken out of answers, by what it was", "what", (one.name for one in fields(Guarded))
         )
+        self._tiers = self._counter("tiers", "Answers, by why their tier of models wrote them", "reason", TierReason)
         self._cache = self._counter("answer_cache", "Answers, by what the cache did", "use", get_args(CacheUse))
         self._unlimited = Counter(
             "pincite_rate_limits_not_kept", "Times the counts of requests could not be kept", registry=self.registry
@@ -75,7 +86,17 @@ class Telemetry:
 
     def answered(self, finished: AnswerFinished, retrieval: Retrieval) -> None:
         """An answer came to a good end; what its retrieval degraded by is counted already."""
-        annotate({"pincite.outcome": finished.outcome, "pincite.answered_by": finished.answered_by})
+        annotate(
+            {
+                "pincite.outcome": finished.outcome,
+                "pincite.answered_by": finished.answered_by,
+                "pincite.cache": finished.cache,
+                "pincite.cost_usd": float(finished.cost_usd or 0),
+            }
+        )
+        if finished.served is not None and finished.served.reason is not None:
+            annotate({"pincite.tier": finished.served.tier or "", "pincite.tier.reason": finished.served.reason})
+            self._tiers.labels(finished.served.reason).inc()
         self._answers.labels(finished.outcome).inc()
         self._cache.labels(finished.cache).inc()
         self._degraded(set(finished.degraded) - set(retrieval.degraded))

@@ -153,6 +153,17 @@ async def test_no_span_holds_a_word_of_the_question_or_of_a_document(
         assert word not in written
 
 
+async def test_the_requests_span_says_what_became_of_it(
+    client: httpx2.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    """Outcome, who answered, what the cache did and what it cost."""
+    await client.post("/v1/answers", json={"question": QUESTION, "stream": False})
+    told = _attributes(_named(spans.get_finished_spans(), "POST /v1/answers"))
+    assert (told["pincite.outcome"], told["pincite.answered_by"]) == ("answered", "scripted")
+    assert (told["pincite.cache"], told["pincite.cost_usd"]) == ("bypass", 0.0)
+    assert told["http.response.status_code"] == 200
+
+
 async def test_what_was_said_is_told_only_by_policy_and_redacted(
     database: tuple[str, Keys], words: WordEmbedder, spans: InMemorySpanExporter
 ) -> None:
