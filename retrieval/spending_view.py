@@ -11,6 +11,8 @@ from retrieval.spending.budgets import Budget, BudgetInForce
 from retrieval.spending.prices import usd
 from retrieval.spending.reporting import Spent, UsageReport
 
+_ALWAYS = 4
+_WIDEST = 120
 _SPENT = ("calls", "prompt tokens", "completion tokens", "USD", "estimated", "unpriced", "under way", "abandoned")
 
 
@@ -32,12 +34,14 @@ def as_json(report: UsageReport) -> str:
 def show(report: UsageReport) -> None:
     """The sums, and what is left of each budget."""
     console = Console()
-    spent = Table("", *_SPENT)
+    # Columns of nothing but zeros are left out, and lines longer than a terminal are not cut: they are figures.
+    shown = [at for at, figure in enumerate(_cells(report.total)) if at < _ALWAYS or figure != "0"]
+    spent = Table("", *(_SPENT[at] for at in shown))
     for part in report.parts:
-        spent.add_row(part.part, *_cells(part))
+        spent.add_row(part.part, *(_cells(part)[at] for at in shown))
     spent.add_section()
-    spent.add_row("total", *_cells(report.total))
-    console.print(spent)
+    spent.add_row("total", *(_cells(report.total)[at] for at in shown))
+    console.print(spent, crop=False, no_wrap=True, overflow="ignore", width=max(console.width, _WIDEST))
     if report.budgets:
         left = Table("budget", "per", "amount", "left", "new at")
         for budget in report.budgets:
