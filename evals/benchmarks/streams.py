@@ -36,8 +36,8 @@ from retrieval.engine import prepare_database
 from retrieval.keys import create_key
 from retrieval.settings import DatabaseSettings, Settings
 
-_TENANT = tenant_id("bench")
-_CHUNKS = 500
+TENANT = tenant_id("bench")
+CHUNKS = 500
 _DIMENSIONS = 64
 _OPENING = 24  # answers that are begun at a time
 _ANSWERS = 100  # one after another
@@ -71,32 +71,33 @@ def main(
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     dsn = prepare_database(Settings(database=DatabaseSettings(data_dir=data_dir, database_url=None)))
-    _load(dsn)
-    key = create_key(dsn, _TENANT, "bench", {"query"}, set())
+    load(dsn)
+    key = create_key(dsn, TENANT, "bench", {"query"}, set())
     opened = [asyncio.run(_open_many(dsn, key, streams, words, kept=kept)) for kept in (False, True)]
     costs = asyncio.run(_one_by_one(dsn, key))
     columns = ["answers", "open at once", "events", "lost", "memory a stream", "cpu an event"]
     body = f"{markdown(columns, opened)}\n\n{markdown(['one after another', 'cpu each'], costs)}"
-    about = f"{_CHUNKS} made-up chunks, searched by words; {_ANSWERS} short answers."
+    about = f"{CHUNKS} made-up chunks, searched by words; {_ANSWERS} short answers."
     publish("streams", "Many open streams, and what an answer costs", f"{about}\n\n{body}", record=record)
 
 
-def _load(dsn: str) -> None:
+def load(dsn: str) -> None:
+    """The made-up index, where there is none yet."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is not None:
             return
         connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s)", [_DIMENSIONS])
-    add_tenant(dsn, _TENANT)
-    with open_writer(dsn, _TENANT) as writer:
-        for some in batches(made_up_documents(_CHUNKS, 10, _DIMENSIONS)):
+    add_tenant(dsn, TENANT)
+    with open_writer(dsn, TENANT) as writer:
+        for some in batches(made_up_documents(CHUNKS, 10, _DIMENSIONS)):
             writer.replace(some)
 
 
 async def _open_many(dsn: str, key: str, streams: int, words: int, *, kept: bool) -> list[object]:
     expected = "".join(f"word{number} " for number in range(words))
-    with _upstream("--words", str(words), "--pause", "3") as upstream:
+    with upstream_serving("--words", str(words), "--pause", "3") as upstream:
         async with _serving(dsn, key, upstream) as service:
-            question = MadeUpWords(_CHUNKS).questions(1)[0]
+            question = MadeUpWords(CHUNKS).questions(1)[0]
             await _read(service, question, kept=kept, opened=asyncio.Semaphore())  # what is loaded once
             memory, cpu, opening = service.memory_mb(), service.cpu_ms(), asyncio.Semaphore(_OPENING)
             reading = [asyncio.create_task(_read(service, question, kept=kept, opened=opening)) for _ in range(streams)]
@@ -151,9 +152,9 @@ async def _most_memory(service: Service, reading: list[asyncio.Task[_Read]]) -> 
 
 
 async def _one_by_one(dsn: str, key: str) -> list[list[object]]:
-    with _upstream("--words", "1") as upstream:
+    with upstream_serving("--words", "1") as upstream:
         async with _serving(dsn, key, upstream) as service, AsyncOpenAI(base_url=upstream, api_key="none") as direct:
-            question = {"question": MadeUpWords(_CHUNKS).questions(1)[0]}
+            question = {"question": MadeUpWords(CHUNKS).questions(1)[0]}
 
             async def searched() -> None:
                 (await service.client.post("/v1/search", json=question)).raise_for_status()
@@ -192,7 +193,8 @@ async def _cpu_each(work: Callable[[], Awaitable[None]], clock: Callable[[], flo
 
 
 @contextmanager
-def _upstream(*options: str) -> Iterator[str]:
+def upstream_serving(*options: str) -> Iterator[str]:
+    """A scripted upstream as a process of its own, and its base URL."""
     port = _free_port()
     with _process(["-m", "evals.benchmarks.slow_llm", str(port), *options], port, {}):
         yield f"http://127.0.0.1:{port}/v1"

@@ -207,8 +207,9 @@ class Endpoint:
         room = 2 * limit
         if window is not None:
             room = min(room, window - self._limits.max_output_tokens - self._around(draft))
-        shares = 2 if draft.brought else 1
-        first = pack(draft.passages, min(limit, room // shares), self._count)
+        if not draft.brought:
+            return pack(draft.passages, min(limit, room), self._count)
+        first = pack(draft.passages, min(limit, room // 2), self._count)
         left = min(limit, room - sum(passage_tokens(ranked, self._count) for ranked in first))
         fitting = [ranked for ranked in draft.brought if passage_tokens(ranked, self._count) <= left]
         return (*first, *pack(fitting, left, self._count))

@@ -48,15 +48,13 @@ class Destinations:
     """What the shown passages and their uris name, and which of them are cited by now."""
 
     def __init__(self, passages: Sequence[RankedPassage]) -> None:
+        self._unread = list(passages)
         self._named: dict[str, set[int]] = {}
         self._cited: set[int] = set()
-        self.add(passages)
 
     def add(self, passages: Sequence[RankedPassage]) -> None:
         """These are shown as well."""
-        for ranked in passages:
-            for url in (ranked.passage.uri, *_urls(ranked.passage)):
-                self._named.setdefault(normal(url), set()).add(ranked.number)
+        self._unread.extend(passages)
 
     def cite(self, number: int) -> None:
         """From now on, what this passage names may be linked to."""
@@ -64,10 +62,18 @@ class Destinations:
 
     def verdict(self, url: str) -> Verdict:
         """Whether it may be linked to; undecided where a passage names it that may still be cited."""
+        self._read()
         numbers = self._named.get(normal(url))
         if numbers is None:
             return Verdict.FORBIDDEN
         return Verdict.UNDECIDED if self._cited.isdisjoint(numbers) else Verdict.ALLOWED
+
+    def _read(self) -> None:
+        """Only once there is a link: most answers have none, and nobody's first word waits for it."""
+        for ranked in self._unread:
+            for url in (ranked.passage.uri, *_urls(ranked.passage)):
+                self._named.setdefault(normal(url), set()).add(ranked.number)
+        self._unread.clear()
 
 
 def normal(url: str) -> str:
