@@ -50,7 +50,7 @@ def main(
         reranker=RerankerSettings(provider="none"),
     )
     load(prepare_database(settings))
-    with upstream_serving("--words", "1") as upstream:
+    with upstream_serving("--words", "5") as upstream:  # a word waits for the next: it could be a link's beginning
         asked = replace(settings, llm=LlmSettings(model="slow", base_url=upstream, ask_from=0))
         rows = [asyncio.run(_measured(replace(asked, cache=CacheSettings(enabled=on)))) for on in (False, True)]
     columns = ["kept answers", "a search", "the upstream's first words", "an answer's", "added"]
