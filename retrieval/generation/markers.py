@@ -26,11 +26,13 @@ _TAIL = rf"{_PLACE}{_PAD}{_SOURCE_NOTE}{_CLOSE}"
 _MARKER = f"{_HEAD}{_LIST}{_TAIL}"
 _WORDS = f"{_SEE}|{_NAMES}|nr|no|{_JOINED}|{_UNTIL}|{_PLACES}"
 # Every proper beginning of a marker: the last word in it may be unfinished.
-_BEGINNING = rf"{_OPEN}(?:[\d,;/&+–^#*_.:§{BLANKS}-]|(?:{_WORDS})(?![^\W\d_])){{0,150}}+[a-z]{{0,9}}+{_SOURCE_NOTE}"
+_BEGUN = rf"(?:[\d,;/&+–^#*_.:§{BLANKS}-]|(?:{_WORDS})(?![^\W\d_])){{0,150}}"
+# A lookahead and what it found, where a group should be possessive: Python before 3.11.5 gets those wrong.
+_BEGINNING = rf"{_OPEN}(?=(?P<begun>{_BEGUN}))(?P=begun)[a-z]{{0,9}}+{_SOURCE_NOTE}"
 _ONE = re.compile(f"{_HEAD}({_LIST}){_TAIL}", re.IGNORECASE)
-_RUN = rf"{_MARKER}(?:{_B}{{0,3}}+{_MARKER})*+"
-_SETTLED = re.compile(rf"({_RUN})(.*)\Z", re.IGNORECASE | re.DOTALL)
-_MAY_GO_ON = re.compile(rf"{_B}{{0,3}}(?:{_BEGINNING})*+", re.IGNORECASE)
+_RUN = rf"{_MARKER}(?=(?P<more>(?:{_B}{{0,3}}{_MARKER})*))(?P=more)"
+_SETTLED = re.compile(rf"(?P<run>{_RUN})(?P<tail>.*)\Z", re.IGNORECASE | re.DOTALL)
+_MAY_GO_ON = re.compile(rf"{_B}{{0,3}}(?:{_BEGINNING})*", re.IGNORECASE)
 _HELD = re.compile(rf"{_MARKER}{_B}{{0,3}}|{_BEGINNING}", re.IGNORECASE)
 _LONGEST_HELD = 250
 _LONGEST_RUN = 100
@@ -41,9 +43,9 @@ def find_run(text: str, *, final: bool) -> tuple[int, int] | None:
     match = _SETTLED.search(text)
     if match is None:
         return None
-    run, tail = match.groups()
+    run, tail = match["run"], match["tail"]
     waiting = len(run) <= _LONGEST_RUN and len(tail) <= _LONGEST_HELD and _MAY_GO_ON.fullmatch(tail)
-    return None if waiting and not final else match.span(1)
+    return None if waiting and not final else match.span("run")
 
 
 def held_from(text: str) -> int:
