@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## Ingest the sample documents and serve the page (ARGS
 	@$(BIN)/pincite demo $(ARGS)
 
 test: lint ## Run what CI runs: lint, tests, golden questions, demo
-	@sh tests/e2e/install_browser.sh
+	@sh tests/install_packages.sh
 	$(BIN)/pytest
 	$(BIN)/pincite eval
 	$(BIN)/pincite demo --once

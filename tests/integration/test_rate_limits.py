@@ -147,7 +147,7 @@ def test_a_storage_we_do_not_know_is_refused_at_the_start(storage: str) -> None:
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretStr]:
-    """A Redis of our own on a free port; skipped where there is none (tests/e2e/install_browser.sh)."""
+    """A Redis of our own on a free port; skipped where there is none (tests/install_packages.sh)."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("no redis-server")
