@@ -144,9 +144,7 @@ def result_json(
         "level": LEVEL,
         "latency_ms": {name: asdict(found) for name, found in evaluation.latencies.items()},
         "leaks": [asdict(leak) for leak in evaluation.leaks],
-        "ablation": {
-            name: {of: mean(v.values()) for of, v in run.items()} for name, run in evaluation.ablation.items()
-        },
+        "ablation": {name: _means(run) for name, run in evaluation.ablation.items()},
         "notes": [*baseline_notes(evaluation, baseline), *evaluation.notes],
         "objections": list(objections),
         "questions": [_question_json(evaluation, each) for each in evaluation.asked],
