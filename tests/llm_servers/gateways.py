@@ -15,7 +15,7 @@ from tests.llm_servers.scripted import ScriptedLlm
 ACME = tenant_id("acme")
 ASKER = caller("acme", ())
 DRAFT = Draft(question="How many days?", passages=())
-_FAST: dict[str, Any] = {"connect_timeout": 1.0, "token_timeout": 0.3, "deadline": 5.0, "retries": 0}
+_FAST: dict[str, Any] = {"connect_timeout": 5.0, "token_timeout": 3.0, "deadline": 10.0, "retries": 0}
 
 
 def endpoint(name: str, server: ScriptedLlm, **more: Any) -> EndpointSettings:

@@ -181,7 +181,7 @@ class ScriptedLlm:
 
     def settings(self, **overrides: Any) -> LlmSettings:
         """Settings that reach this server, with time-outs short enough for a test."""
-        short = {"connect_timeout": 1.0, "token_timeout": 0.3, "deadline": 5.0, "retries": 0}
+        short = {"connect_timeout": 5.0, "token_timeout": 3.0, "deadline": 10.0, "retries": 0}
         return LlmSettings(**{"model": "scripted", "base_url": self.base_url, **short, **overrides})
 
     def wait_for(self, condition: Callable[["ScriptedLlm"], bool], seconds: float = 3.0) -> bool:
