@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.context import SpawnContext, SpawnProcess
+from threading import Lock
 from types import ModuleType
 from typing import TypeVar
 
@@ -73,23 +75,55 @@ class _WorkerContext(SpawnContext):
     Process = _Worker
 
 
+class Parsers:
+    """Processes in which files are parsed. Use them from any thread."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._lock = Lock()
+        self._pool = _new_pool(workers)
+
+    @property
+    def pool(self) -> ProcessPool:
+        """The living processes: those whose keeper died are replaced."""
+        with self._lock:
+            if not self._pool.active:
+                self.close()
+                self._pool = _new_pool(self.workers)
+            return self._pool
+
+    def close(self) -> None:
+        """Ends the processes, whatever they are doing."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def open_parsers(workers: int) -> Iterator[Parsers]:
+    """`workers` processes, ended at the end."""
+    parsers = Parsers(workers)
+    try:
+        yield parsers
+    finally:
+        parsers.close()
+
+
 def examine(
+    parsers: Parsers,
     sources: Iterable[SourceFile],
     known: Callable[[str], bytes | None],
     recipe: str,
     settings: IngestSettings,
-    workers: int,
 ) -> Iterator[Unchanged | Parsed | Failure]:
-    """Reads and parses the files in `workers` processes, in order, a few ahead. `known` gives stored fingerprints.
+    """Reads and parses the files in other processes, in order, a few ahead. `known` gives stored fingerprints.
 
     A file that takes too long or brings its process down is a `Failure`; the others go on.
     """
     tasks = (_Task(source=source, known=known(source.uri), recipe=recipe, settings=settings) for source in sources)
-    with ProcessPool(max_workers=workers, initializer=_limit_memory, context=_WorkerContext()) as pool:
-        try:
-            yield from _in_order(pool, tasks, workers * _IN_FLIGHT_PER_WORKER, settings.parse_timeout)
-        finally:
-            pool.stop()  # type: ignore[no-untyped-call]
+    yield from _in_order(parsers.pool, tasks, parsers.workers * _IN_FLIGHT_PER_WORKER, settings.parse_timeout)
+
+
+def _new_pool(workers: int) -> ProcessPool:
+    return ProcessPool(max_workers=workers, initializer=_limit_memory, context=_WorkerContext())
 
 
 def _in_order(

@@ -16,7 +16,7 @@ import structlog
 
 from ingest.chunking import cut
 from ingest.domain import Chunk, Failure, IngestReport, SourceFile
-from ingest.examining import Parsed, Unchanged, examine
+from ingest.examining import Parsed, Parsers, Unchanged, examine, open_parsers
 from ingest.indexing import build_vector_index, check_index, claim_profile, tidy
 from ingest.sources import Selection
 from ingest.store import EmbeddedDocument, KnownDocument, TenantWriter, add_tenant, open_writer
@@ -55,13 +55,13 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _CutDocument:
+class CutDocument:
     parsed: Parsed
     chunks: tuple[Chunk, ...]
 
 
 @dataclass(slots=True)
-class _Outcomes:
+class Outcomes:
     """Collects what happened, document by document, until `ended` is set."""
 
     run: Run
@@ -92,7 +92,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     `InputError`, before anything is stored, where it would prune a folder without a single document.
     """
     begun = time.monotonic()
-    outcomes = _Outcomes(run)
+    outcomes = Outcomes(run)
     with open_writer(run.dsn, run.tenant) as writer:
         known = writer.known_documents()
         gone = selection.gone(known) if run.prune else []
@@ -102,8 +102,9 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
             add_tenant(run.dsn, run.tenant)
         for failure in selection.failures:
             outcomes.fail(failure)
-        examined = _settle(_examine(run, selection.sources, known), outcomes)
-        _store(run, writer, _cut(run, examined, outcomes), outcomes)
+        with open_parsers(run.workers) as parsers:
+            examined = _settle(examine_sources(run, parsers, selection.sources, known), outcomes)
+            _store(run, writer, cut_documents(run, examined, outcomes), outcomes)
         _describe(run, writer, known, outcomes)
         _prune(run, writer, gone, outcomes)
     if profile is not None and not run.dry_run:
@@ -124,7 +125,7 @@ def _revoke(
     writer: TenantWriter,
     known: dict[str, KnownDocument],
     sources: Sequence[SourceFile],
-    outcomes: _Outcomes,
+    outcomes: Outcomes,
 ) -> None:
     """Takes permissions away first: that waits for no parser and no model, and holds if the text then cannot be read.
 
@@ -149,7 +150,7 @@ def _revoke(
                 outcomes.described.discard(source.uri)
 
 
-def _describe(run: Run, writer: TenantWriter, known: dict[str, KnownDocument], outcomes: _Outcomes) -> None:
+def _describe(run: Run, writer: TenantWriter, known: dict[str, KnownDocument], outcomes: Outcomes) -> None:
     """New permissions and metadata for documents whose text is the stored one: nothing is embedded again."""
     for source in outcomes.same_text:
         if source.uri not in outcomes.described:
@@ -166,8 +167,8 @@ def _describe(run: Run, writer: TenantWriter, known: dict[str, KnownDocument], o
         outcomes.note("updated", source.uri)
 
 
-def _examine(
-    run: Run, sources: Sequence[SourceFile], known: dict[str, KnownDocument]
+def examine_sources(
+    run: Run, parsers: Parsers, sources: Sequence[SourceFile], known: dict[str, KnownDocument]
 ) -> Iterator[Unchanged | Parsed | Failure]:
     """Reads and parses, in other processes."""
 
@@ -175,10 +176,10 @@ def _examine(
         return known[uri].fingerprint if uri in known else None
 
     recipe = f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
-    return examine(sources, fingerprint, recipe, run.settings, run.workers)
+    return examine(parsers, sources, fingerprint, recipe, run.settings)
 
 
-def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: _Outcomes) -> Iterator[Parsed]:
+def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: Outcomes) -> Iterator[Parsed]:
     """Notes what needs no embedding; yields the rest."""
     for found in examined:
         if outcomes.ended.is_set():
@@ -192,7 +193,7 @@ def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: _Outcome
                 yield found
 
 
-def _cut(run: Run, documents: Iterable[Parsed], outcomes: _Outcomes) -> Iterator[_CutDocument]:
+def cut_documents(run: Run, documents: Iterable[Parsed], outcomes: Outcomes) -> Iterator[CutDocument]:
     """Cuts each document into chunks that the embedder takes whole."""
     embedder = run.embedder
     for parsed in documents:
@@ -202,12 +203,12 @@ def _cut(run: Run, documents: Iterable[Parsed], outcomes: _Outcomes) -> Iterator
             outcomes.fail(Failure(uri=parsed.source.uri, reason="too_complex", message="it is nested too deeply"))
             continue
         if chunks:
-            yield _CutDocument(parsed=parsed, chunks=tuple(chunks))
+            yield CutDocument(parsed=parsed, chunks=tuple(chunks))
         else:
             outcomes.fail(Failure(uri=parsed.source.uri, reason="empty", message="there is no text in it"))
 
 
-def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], outcomes: _Outcomes) -> None:
+def _store(run: Run, writer: TenantWriter, documents: Iterable[CutDocument], outcomes: Outcomes) -> None:
     """Embeds batch by batch, while one thread stores the batch before and another cuts the batch after."""
     with ThreadPoolExecutor(1, "writer") as thread, ThreadPoolExecutor(1, "cutter") as cutter:
         storing: Future[None] | None = None
@@ -217,7 +218,7 @@ def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], ou
                     for document in batch:
                         outcomes.note("indexed", document.parsed.source.uri, len(document.chunks))
                     continue
-                embedded = _embed(run, batch, outcomes)
+                embedded = embed_documents(run, batch, outcomes)
                 if storing is not None:
                     storing.result()
                 storing = thread.submit(_store_batch, writer, embedded, outcomes)
@@ -228,7 +229,7 @@ def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], ou
             outcomes.ended.set()
 
 
-def _ahead(batches: Iterator[list[_CutDocument]], cutter: ThreadPoolExecutor) -> Iterator[list[_CutDocument]]:
+def _ahead(batches: Iterator[list[CutDocument]], cutter: ThreadPoolExecutor) -> Iterator[list[CutDocument]]:
     """The batches; while one is in use, the next is being made."""
     coming = cutter.submit(next, batches, None)
     while (batch := coming.result()) is not None:
@@ -236,8 +237,8 @@ def _ahead(batches: Iterator[list[_CutDocument]], cutter: ThreadPoolExecutor) ->
         yield batch
 
 
-def _batches(documents: Iterable[_CutDocument]) -> Iterator[list[_CutDocument]]:
-    batch: list[_CutDocument] = []
+def _batches(documents: Iterable[CutDocument]) -> Iterator[list[CutDocument]]:
+    batch: list[CutDocument] = []
     size, wanted = 0, min(_FIRST_BATCH_CHUNKS, _BATCH_CHUNKS)
     for document in documents:
         batch.append(document)
@@ -249,7 +250,7 @@ def _batches(documents: Iterable[_CutDocument]) -> Iterator[list[_CutDocument]]:
         yield batch
 
 
-def _embed(run: Run, batch: Sequence[_CutDocument], outcomes: _Outcomes) -> list[EmbeddedDocument]:
+def embed_documents(run: Run, batch: Sequence[CutDocument], outcomes: Outcomes) -> list[EmbeddedDocument]:
     """A matrix for each document, from one model call; a text the model refuses costs its own document only."""
     texts = [f"{chunk.context}\n{chunk.text}" for document in batch for chunk in document.chunks]
     ends = np.cumsum([len(document.chunks) for document in batch])
@@ -257,7 +258,7 @@ def _embed(run: Run, batch: Sequence[_CutDocument], outcomes: _Outcomes) -> list
         matrices = np.split(run.embedder.embed_documents(texts), ends[:-1])
     except UnreadableDocument as error:
         if len(batch) > 1:
-            return [embedded for document in batch for embedded in _embed(run, [document], outcomes)]
+            return [embedded for document in batch for embedded in embed_documents(run, [document], outcomes)]
         outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
         return []
     return [
@@ -266,7 +267,7 @@ def _embed(run: Run, batch: Sequence[_CutDocument], outcomes: _Outcomes) -> list
     ]
 
 
-def _store_batch(writer: TenantWriter, batch: Sequence[EmbeddedDocument], outcomes: _Outcomes) -> None:
+def _store_batch(writer: TenantWriter, batch: Sequence[EmbeddedDocument], outcomes: Outcomes) -> None:
     """All in one transaction; a document that the database refuses costs itself only."""
     if not batch:
         return
@@ -283,7 +284,7 @@ def _store_batch(writer: TenantWriter, batch: Sequence[EmbeddedDocument], outcom
         outcomes.note("indexed", made.parsed.source.uri, len(made.chunks))
 
 
-def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: _Outcomes) -> None:
+def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: Outcomes) -> None:
     """Removes what is no longer at the source."""
     for uri in gone:
         if not run.dry_run:

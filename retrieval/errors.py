@@ -165,7 +165,13 @@ class StoreUnsupported(DependencyError):
 
 
 class EmbedderUnavailable(DependencyError):
+    """`retry_after`: seconds after which it asked to be asked again; None where it did not say."""
+
     code = "embedder_unavailable"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class RerankerUnavailable(DependencyError):

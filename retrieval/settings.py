@@ -285,6 +285,24 @@ class IngestSettings(BaseSettings):
     overlap_tokens: int = Field(32, ge=0, description="Tokens of whole sentences repeated from the chunk before")
 
 
+class WorkerSettings(BaseSettings):
+    """The workers that index what was handed in over HTTP."""
+
+    model_config = _group("PINCITE_WORKER_")
+
+    inside: bool | None = Field(
+        None, description="Whether `pincite serve` runs a worker itself; unset: with the embedded Postgres"
+    )
+    turns: int = Field(2, ge=1, le=32, description="Tenants a worker works for at once")
+    turn_seconds: float = Field(2.0, gt=0, description="Seconds after which a tenant lets the next one have its turn")
+    parsers: int = Field(1, ge=1, le=64, description="Processes that parse, per worker")
+    lost_after: float = Field(30.0, ge=1, description="Seconds of silence after which a worker counts as lost")
+    keep_days: float = Field(7.0, gt=0, description="Days a finished job can be asked about, and its failures retried")
+    direct_url: SecretStr | None = Field(
+        None, description="The database without a pooler in between, for LISTEN; unset: PINCITE_DATABASE_URL"
+    )
+
+
 class TelemetrySettings(BaseSettings):
     """What an operator sees of the service, besides `/metrics`."""
 
@@ -332,4 +350,5 @@ class Settings:
     limits: LimitsSettings = field(default_factory=partial(read_group, LimitsSettings))
     keeping: KeepingSettings = field(default_factory=partial(read_group, KeepingSettings))
     ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))
+    worker: WorkerSettings = field(default_factory=partial(read_group, WorkerSettings))
     telemetry: TelemetrySettings = field(default_factory=partial(read_group, TelemetrySettings))

@@ -15,6 +15,7 @@ from retrieval.settings import BreakerSettings, EmbedderSettings
 from retrieval.upstream.breaker import Breaker
 from retrieval.upstream.faults import Broken, Fault
 from retrieval.upstream.openai_faults import FAILURES, NOT_THE_PROTOCOL, fault_of
+from retrieval.upstream.retry_after import retry_after
 
 _log = structlog.get_logger(__name__)
 # A bulk load waits for a slow or rate-limited provider (the client honours Retry-After); a question does not.
@@ -101,6 +102,9 @@ class OpenAiEmbedder:
             return _unit_vectors(answer.data, len(texts))
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
             raise UnreadableDocument("refused_by_embedder", "the embedding provider refused the text") from error
+        except openai.APIStatusError as error:
+            seconds = retry_after(error.response.headers)
+            raise EmbedderUnavailable(f"the embedding provider failed: {type(error).__name__}", seconds) from error
         except openai.OpenAIError as error:
             raise EmbedderUnavailable(f"the embedding provider failed: {type(error).__name__}") from error
         except NOT_THE_PROTOCOL as error:

@@ -8,16 +8,17 @@ PROGRAM = """
 import sys
 from pathlib import Path
 
-from ingest.examining import Parsed, examine
+from ingest.examining import Parsed, examine, open_parsers
 from ingest.sources import Request, select
 from retrieval.settings import IngestSettings
 
 print("imported", __name__)
 if __name__ == "__main__":
     selection = select(Request(paths=(Path(sys.argv[1]),), acl=frozenset({"everyone"})))
-    for found in examine(selection.sources, lambda uri: None, "recipe", IngestSettings(), 1):
-        assert isinstance(found, Parsed)
-        print("parsed", found.document.text)
+    with open_parsers(1) as parsers:
+        for found in examine(parsers, selection.sources, lambda uri: None, "recipe", IngestSettings()):
+            assert isinstance(found, Parsed)
+            print("parsed", found.document.text)
     print("still", sys.modules["__main__"].__name__, sys.modules["__main__"].Parsed is Parsed)
 """
 

@@ -1,0 +1,26 @@
+-- The tenant's oldest waiting documents, as many as are embedded together. One that workers were lost with is taken alone:
+-- whatever it does to them, it does to no other document.
+WITH waiting AS (
+    SELECT revision_id, bytes, losses, submitted_at, position
+    FROM revisions
+    WHERE tenant_id = %(tenant_id)s AND state = 'queued' AND due_at <= %(moment)s
+    ORDER BY submitted_at, position
+    LIMIT %(most)s
+    FOR UPDATE SKIP LOCKED
+), ranked AS (
+    SELECT revision_id,
+           row_number() OVER line AS place,
+           sum(bytes) OVER line - bytes AS bytes_before,
+           sum(losses) OVER line AS losses_so_far
+    FROM waiting
+    WINDOW line AS (ORDER BY submitted_at, position)
+)
+UPDATE revisions
+SET state = 'running', attempts = attempts + 1, turn_id = %(turn_id)s, claim_id = %(claim_id)s, error_code = NULL,
+    error_message = NULL
+WHERE tenant_id = %(tenant_id)s
+  AND revision_id IN (
+      SELECT revision_id FROM ranked WHERE place = 1 OR (bytes_before < %(most_bytes)s AND losses_so_far = 0)
+  )
+RETURNING revision_id, claim_id, document_id, uri, file_name, url, title, language, acl, metadata, attempts, losses,
+          submitted_at

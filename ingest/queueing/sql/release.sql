@@ -1,0 +1,4 @@
+-- What a turn that is over held waits again, at its old place.
+UPDATE revisions
+SET state = 'queued', claim_id = NULL, turn_id = NULL, losses = losses + %(losses)s
+WHERE tenant_id = %(tenant_id)s AND turn_id = %(turn_id)s AND state = 'running'

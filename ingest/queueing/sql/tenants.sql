@@ -1,0 +1,2 @@
+-- Every tenant.
+SELECT tenant_id FROM tenants ORDER BY tenant_id

@@ -1,0 +1,242 @@
+"""The worker's path: one tenant's turn. Reads from top to bottom.
+
+claim → fetch → narrow → examine → cut → embed → settle, batch by batch until the turn's time is up
+
+What a claim holds is settled in the transaction that stores it. Killed at any moment, a turn loses nothing and doubles
+nothing: what it held is given to another claim, and its own settles nothing any more.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from threading import Event
+from uuid import UUID, uuid4
+
+import structlog
+
+from ingest.domain import Failure, SourceFile
+from ingest.examining import Parsed, Parsers, Unchanged
+from ingest.indexing import build_vector_index, claim_profile
+from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, examine_sources
+from ingest.queueing.line import Line, open_line
+from ingest.queueing.records import ClaimedRevision, SettledRevision, Settlement
+from ingest.queueing.resting import Rest
+from ingest.store import EmbeddedDocument, KnownDocument
+from retrieval.access import NOBODY, TenantId
+from retrieval.engine import IndexProfile
+from retrieval.errors import EmbedderUnavailable, ParserUnavailable, StoreUnavailable, UnreadableDocument
+from retrieval.models.protocols import Embedder
+from retrieval.settings import IngestSettings, WorkerSettings
+
+_log = structlog.get_logger(__name__)
+
+_MOST_LOSSES = 3
+"""Workers that may be lost with a document before it is taken for the cause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What a worker works with. `settled` is told what came to its end, after it did; `stopping`: begin nothing new."""
+
+    dsn: str
+    embedder: Embedder
+    ingest: IngestSettings
+    worker: WorkerSettings
+    parsers: Parsers
+    stopping: Event = field(default_factory=Event)
+    rest: Rest = field(default_factory=Rest)
+    settled: Callable[[Sequence[SettledRevision]], None] = lambda _settled: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """The documents of one claim on their way; `known` is what is stored of them."""
+
+    claim_id: UUID
+    revisions: dict[str, ClaimedRevision]
+    known: dict[str, KnownDocument]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending:
+    """How a document's way ends, and what is written of it: at most one of the two."""
+
+    uri: str
+    settlement: Settlement
+    described: tuple[SourceFile, ...] = ()
+    replaced: tuple[EmbeddedDocument, ...] = ()
+
+
+def take_turn(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
+    """Works on the tenant's line until it is empty or the turn's time is up, and sees to the tenant's next turn.
+
+    Raises `StoreUnavailable`, and `IndexMismatch` where the index belongs to another embedder.
+    """
+    until = time.monotonic() + workshop.worker.turn_seconds
+    stored = 0
+    with open_line(workshop.dsn, tenant) as line:
+        if workshop.rest.left:
+            line.wake(_in(workshop.rest.left))
+            return
+        profile = claim_profile(workshop.dsn, workshop.embedder)
+        while revisions := _claim(workshop, line, turn_id):
+            try:
+                stored += _work(workshop, line, tenant, revisions)
+            except (EmbedderUnavailable, ParserUnavailable) as error:
+                _rest(workshop, line, revisions, error)
+                return
+            if time.monotonic() >= until:
+                break
+        waiting = line.waiting()
+        if waiting.due:
+            line.wake()
+        elif waiting.next_at is not None:
+            line.wake(waiting.next_at)
+    if stored and not waiting.due:
+        _index(workshop, tenant, profile)
+
+
+def _claim(workshop: Workshop, line: Line, turn_id: int) -> list[ClaimedRevision]:
+    """The next documents; the rest of the line is open to other workers meanwhile."""
+    if workshop.stopping.is_set():
+        return []
+    claimed = line.claim(turn_id, uuid4())
+    if claimed and line.waiting().due:
+        line.wake()
+    return claimed
+
+
+def _work(workshop: Workshop, line: Line, tenant: TenantId, revisions: Sequence[ClaimedRevision]) -> int:
+    """Brings the claimed documents to their ends. How many chunks were made."""
+    batch = _Batch(
+        claim_id=revisions[0].claim_id,
+        revisions={revision.uri: revision for revision in revisions},
+        known=line.stored([revision.document_id for revision in revisions]),
+    )
+    run = Run(dsn=workshop.dsn, tenant=tenant, embedder=workshop.embedder, settings=workshop.ingest)
+    outcomes = Outcomes(run)
+    with tempfile.TemporaryDirectory(prefix="pincite-") as folder:
+        sources = _fetch(line, batch, Path(folder), outcomes)
+        _narrow(line, batch, sources)
+        examined = list(examine_sources(run, workshop.parsers, sources, batch.known))
+    outcomes.failures += [found for found in examined if isinstance(found, Failure)]
+    same = [found.source for found in examined if isinstance(found, Unchanged)]
+    cut = list(cut_documents(run, [found for found in examined if isinstance(found, Parsed)], outcomes))
+    embedded = embed_documents(run, cut, outcomes) if cut else []
+    workshop.rest.end()
+    endings = [
+        *(_failed(batch, failure) for failure in outcomes.failures),
+        *(_described(batch, source) for source in same),
+        *(_replaced(batch, made) for made in embedded),
+    ]
+    workshop.settled(_settle(line, batch, endings))
+    return sum(len(made.chunks) for made in embedded)
+
+
+def _fetch(line: Line, batch: _Batch, folder: Path, outcomes: Outcomes) -> list[SourceFile]:
+    """Files with the documents' bytes, in the folder. One that workers were lost with time and again is given up."""
+    sources: list[SourceFile] = []
+    for number, revision in enumerate(batch.revisions.values()):
+        if revision.losses >= _MOST_LOSSES:
+            message = f"{revision.losses} workers ended while they had it"
+            outcomes.fail(Failure(uri=revision.uri, reason="worker_lost", message=message))
+        elif (content := line.content(revision.revision_id)) is not None:
+            # A folder each: the file's name is part of what its fingerprint is made of.
+            path = folder / str(number) / (PurePosixPath(revision.file_name).name or "document")
+            path.parent.mkdir()
+            path.write_bytes(content)
+            sources.append(_source(revision, path))
+    return sources
+
+
+def _source(revision: ClaimedRevision, path: Path) -> SourceFile:
+    return SourceFile(
+        path=path,
+        uri=revision.uri,
+        title=revision.title,
+        acl=frozenset(revision.acl),
+        metadata=revision.metadata,
+        language=revision.language,
+    )
+
+
+def _narrow(line: Line, batch: _Batch, sources: Sequence[SourceFile]) -> None:
+    """Takes permissions away before anything that may fail or take long. Nobody is let in: who may see the new text was
+    not meant to see the old one."""
+    narrowed = []
+    for source in sources:
+        before = batch.known.get(source.uri)
+        if before is not None and not source.acl >= frozenset(before.acl):
+            kept = source.acl & frozenset(before.acl) or frozenset({NOBODY})
+            narrowed.append(replace(source, acl=kept, metadata=before.metadata))
+    if narrowed:
+        line.describe_held(batch.claim_id, narrowed)
+
+
+def _failed(batch: _Batch, failure: Failure) -> _Ending:
+    settlement = Settlement(
+        revision_id=batch.revisions[failure.uri].revision_id,
+        state="failed",
+        error_code=failure.reason,
+        error_message=failure.message,
+    )
+    return _Ending(uri=failure.uri, settlement=settlement)
+
+
+def _described(batch: _Batch, source: SourceFile) -> _Ending:
+    revision_id, known = batch.revisions[source.uri].revision_id, batch.known[source.uri]
+    if known.described_as(source):
+        return _Ending(uri=source.uri, settlement=Settlement(revision_id=revision_id, state="unchanged"))
+    settlement = Settlement(revision_id=revision_id, state="updated")
+    return _Ending(uri=source.uri, settlement=settlement, described=(source,))
+
+
+def _replaced(batch: _Batch, made: EmbeddedDocument) -> _Ending:
+    uri = made.parsed.source.uri
+    settlement = Settlement(revision_id=batch.revisions[uri].revision_id, state="indexed")
+    return _Ending(uri=uri, settlement=settlement, replaced=(made,))
+
+
+def _settle(line: Line, batch: _Batch, endings: Sequence[_Ending]) -> list[SettledRevision]:
+    """All in one transaction; a document that the database refuses costs itself only."""
+
+    def write(uris: frozenset[str]) -> None:
+        line.describe([source for ending in endings for source in ending.described if ending.uri in uris])
+        line.replace([made for ending in endings for made in ending.replaced if ending.uri in uris])
+
+    try:
+        return line.settle(batch.claim_id, [ending.settlement for ending in endings], write)
+    except UnreadableDocument as error:
+        if len(endings) > 1:
+            return [settled for ending in endings for settled in _settle(line, batch, [ending])]
+        refused = Failure(uri=endings[0].uri, reason=error.reason, message=str(error))
+        return line.settle(batch.claim_id, [_failed(batch, refused).settlement], write=lambda _uris: None)
+
+
+def _rest(
+    workshop: Workshop,
+    line: Line,
+    revisions: Sequence[ClaimedRevision],
+    error: EmbedderUnavailable | ParserUnavailable,
+) -> None:
+    """A part that every document needs gave way: no document failed. They wait, and so does this worker."""
+    seconds = workshop.rest.begin(error.retry_after if isinstance(error, EmbedderUnavailable) else None)
+    moment = _in(seconds)
+    line.put_back(revisions, moment, error)
+    line.wake(moment)
+    _log.warning("worker_rests", reason=str(error), seconds=round(seconds, 1))
+
+
+def _index(workshop: Workshop, tenant: TenantId, profile: IndexProfile) -> None:
+    """Builds the tenant's vector index where one is due. Without it searches are exact, only slower: no failure."""
+    try:
+        build_vector_index(workshop.dsn, tenant, profile, workshop.ingest.index_from)
+    except StoreUnavailable as error:
+        _log.warning("vector_index_not_built", reason=str(error))
+
+
+def _in(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)

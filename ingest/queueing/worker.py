@@ -1,0 +1,148 @@
+"""The worker: takes one tenant's turn after the other, as procrastinate hands them out.
+
+A waiting turn is one row however many documents a tenant has waiting, and who is not done after a turn goes to the end
+of the line: a tenant's million documents do not delay another one's first.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import structlog
+from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate.exceptions import ProcrastinateException
+from procrastinate.jobs import DeleteJobCondition, Status
+from psycopg.rows import class_row
+
+from ingest.queueing.line import open_line
+from ingest.queueing.turns import Workshop, take_turn
+from ingest.store import connected
+from retrieval.access import TenantId, tenant_id
+from retrieval.database.connecting import PATIENCE
+from retrieval.database.errors import store_errors
+from retrieval.database.statements import reference_statement
+from retrieval.errors import PinciteError
+
+_log = structlog.get_logger(__name__)
+
+_POLL = 1.0
+"""Seconds between two looks at the line when nobody says that there is something in it."""
+_AGAIN = 2.0
+"""Seconds before a worker whose database went away begins anew."""
+_LAST = 20.0
+"""Seconds a turn may take to come to its end when the worker is stopped."""
+_ALL_QUEUES = ("turns", "house")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tenant:
+    tenant_id: str
+
+
+async def work(workshop: Workshop) -> None:
+    """Works until it is cancelled; then ends what it has begun. Outlives the database being away."""
+    while True:
+        try:
+            app = _app(workshop)
+            async with app.open_async():
+                await app.run_worker_async(
+                    queues=_ALL_QUEUES,
+                    concurrency=workshop.worker.turns,
+                    fetch_job_polling_interval=_POLL,
+                    shutdown_graceful_timeout=_LAST,
+                    delete_jobs=DeleteJobCondition.ALWAYS,
+                    install_signal_handlers=False,
+                    update_heartbeat_interval=workshop.worker.lost_after / 3,
+                    stalled_worker_timeout=workshop.worker.lost_after,
+                )
+        except (ProcrastinateException, psycopg.Error, OSError) as error:
+            _log.warning("worker_begins_anew", reason=type(error).__name__)
+        await asyncio.sleep(_AGAIN)
+
+
+def _app(workshop: Workshop) -> App:
+    dsn = workshop.worker.direct_url.get_secret_value() if workshop.worker.direct_url else workshop.dsn
+    connector = PsycopgConnector(
+        conninfo=dsn, min_size=1, max_size=workshop.worker.turns + 2, kwargs={"application_name": "pincite", **PATIENCE}
+    )
+    app = App(connector=connector)
+
+    @app.task(name="turn", queue="turns", pass_context=True)
+    async def turn(context: JobContext, tenant: str) -> None:
+        await _take(workshop, tenant_id(tenant), _number(context))
+
+    # Ahead of all turns, and never twice in the line.
+    @app.periodic(cron="* * * * * */15")
+    @app.task(name="recover", queue="house", priority=10, queueing_lock="recover")
+    async def recover(timestamp: int) -> None:  # noqa: ARG001 - procrastinate says when
+        await _recover(app, workshop)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name="sweep", queue="house", priority=10, queueing_lock="sweep")
+    async def sweep(timestamp: int) -> None:  # noqa: ARG001 - procrastinate says when
+        await _sweep(app, workshop)
+
+    return app
+
+
+async def _take(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
+    try:
+        await asyncio.to_thread(take_turn, workshop, tenant, turn_id)
+    except PinciteError as error:
+        _log.warning("turn_failed", code=error.code, reason=str(error))
+        with suppress(PinciteError):  # else the sweep sees to it
+            await asyncio.to_thread(_release, workshop.dsn, tenant, turn_id, blamed=False)
+    except Exception:
+        with suppress(PinciteError):
+            await asyncio.to_thread(_release, workshop.dsn, tenant, turn_id, blamed=True)
+        raise
+
+
+async def _recover(app: App, workshop: Workshop) -> None:
+    """Gives the turns of lost workers to others."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=workshop.worker.lost_after):
+        assert job.id is not None
+        if job.task_name == "turn":
+            tenant = tenant_id(str(job.task_kwargs["tenant"]))
+            released = await asyncio.to_thread(_release, workshop.dsn, tenant, job.id, blamed=True)
+            _log.warning("worker_lost", documents=released)
+        await app.job_manager.finish_job_by_id_async(job_id=job.id, status=Status.FAILED, delete_job=True)
+
+
+async def _sweep(app: App, workshop: Workshop) -> None:
+    """Sees to what nobody sees to: documents held by turns that are gone, lines nobody was told of, old jobs."""
+    for tenant in await asyncio.to_thread(_tenants, workshop.dsn):
+        await asyncio.to_thread(_forget, workshop, tenant)
+        for turn_id in await asyncio.to_thread(_running_turns, workshop.dsn, tenant):
+            if not list(await app.job_manager.list_jobs_async(id=turn_id)):
+                await asyncio.to_thread(_release, workshop.dsn, tenant, turn_id, blamed=False)
+
+
+def _release(dsn: str, tenant: TenantId, turn_id: int, *, blamed: bool) -> int:
+    with open_line(dsn, tenant) as line:
+        return line.release(turn_id, blamed=blamed)
+
+
+def _running_turns(dsn: str, tenant: TenantId) -> list[int]:
+    with open_line(dsn, tenant) as line:
+        return line.running_turns()
+
+
+def _forget(workshop: Workshop, tenant: TenantId) -> None:
+    with open_line(workshop.dsn, tenant) as line:
+        line.sweep(datetime.now(UTC) - timedelta(days=workshop.worker.keep_days))
+        if line.waiting().due:
+            line.wake()
+
+
+def _tenants(dsn: str) -> list[TenantId]:
+    statement = reference_statement("ingest.queueing", "tenants")
+    with connected(dsn) as connection, store_errors(), connection.cursor(row_factory=class_row(_Tenant)) as cursor:
+        return [TenantId(tenant.tenant_id) for tenant in cursor.execute(statement.query).fetchall()]
+
+
+def _number(context: JobContext) -> int:
+    assert context.job.id is not None
+    return context.job.id
