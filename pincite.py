@@ -9,6 +9,7 @@ from api.cli import serve
 from evals.cli import eval_command
 from evals.demo import demo_command
 from ingest.cli import ingest_command
+from ingest.queueing.cli import jobs, worker_command
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
@@ -25,8 +26,10 @@ app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)
 app.command("serve")(serve)
+app.command("worker")(worker_command)
 app.command("eval")(eval_command)
 app.command("demo")(demo_command)
+app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 app.add_typer(budgets, name="budgets")
 app.add_typer(database, name="db")

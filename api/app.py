@@ -16,6 +16,7 @@ from api.openapi import describer
 from api.probe import ReadinessProbe
 from api.routes import answers, documents, health, metrics, page, search, usage
 from api.watching import Watching
+from api.working import working
 from retrieval.engine import Engine, open_engine
 from retrieval.settings import Settings
 from retrieval.telemetry import telemetry_of
@@ -67,6 +68,7 @@ async def _own_engine(app: FastAPI) -> AsyncIterator[None]:
         app.state.engine = engine
         app.state.kept = kept_answers(engine)
         try:
-            yield
+            async with working(app.state.settings, engine):
+                yield
         finally:
             await app.state.kept.close()

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.working import working
 from retrieval.engine import open_engine
 from retrieval.errors import InvalidSettings
 from retrieval.exporting import exporting
@@ -57,7 +58,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 async def _serve_until_stopped(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    async with open_engine(settings) as engine:
+    async with open_engine(settings) as engine, working(settings, engine):
         server = _Server(app := create_app(settings, engine))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)

@@ -160,13 +160,13 @@ def set_command(
         for budget in wanted:
             await set_budget(store, tenant, budget)
 
-    asyncio.run(_with_store(set_all))
+    asyncio.run(with_store(set_all))
 
 
 @budgets.command("list")
 def list_budgets_command(tenant: Tenant) -> None:
     """A tenant's budgets, a line each."""
-    for budget in asyncio.run(_with_store(lambda store: list_budgets(store, tenant))):
+    for budget in asyncio.run(with_store(lambda store: list_budgets(store, tenant))):
         print(f"{budget.principal} per {budget.period}: {amount(budget, budget.amount)}")
 
 
@@ -179,7 +179,7 @@ def remove_command(
 ) -> None:
     """Take a limit away."""
     named = Budget(principal=principal, period=per, unit="tokens" if unit == "tokens" else "nano_usd", amount=0)
-    asyncio.run(_with_store(lambda store: remove_budget(store, tenant, named)))
+    asyncio.run(with_store(lambda store: remove_budget(store, tenant, named)))
 
 
 def usage_command(
@@ -193,11 +193,12 @@ def usage_command(
     """Add up what language models took and cost a tenant, and say what is left of its budgets."""
     begin = (since or datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)).replace(tzinfo=UTC)
     asker = caller(tenant, ())
-    report = asyncio.run(_with_store(lambda store: report_usage(store, asker, begin, by, whole_tenant=True)))
+    report = asyncio.run(with_store(lambda store: report_usage(store, asker, begin, by, whole_tenant=True)))
     print(usage_as_json(report)) if as_program else show_usage(report)
 
 
-async def _with_store(work: Callable[[Store], Awaitable[T]]) -> T:
+async def with_store(work: Callable[[Store], Awaitable[T]]) -> T:
+    """What a command does with the configured database."""
     settings = Settings()
     dsn = await asyncio.to_thread(prepare_database, settings)
     async with open_store(dsn, settings.database) as store:

@@ -11,7 +11,7 @@ import psycopg
 
 from ingest.examining import Parsers
 from ingest.queueing.line import open_line
-from ingest.queueing.records import Receipt, Submission
+from ingest.queueing.records import Receipt, SettledRevision, Submission
 from ingest.queueing.turns import Workshop, take_turn
 from ingest.store import add_tenant
 from retrieval.access import TenantId, tenant_id
@@ -45,8 +45,8 @@ def hand_in(dsn: str, *submissions: Submission, tenant: TenantId = ACME, key: st
         return line.submit("tests", submissions, key)
 
 
-def workshop(dsn: str, embedder: Embedder | None = None, **other: Any) -> Workshop:
-    """What a worker has."""
+def workshop(dsn: str, embedder: Embedder | None = None, told: list[SettledRevision] | None = None) -> Workshop:
+    """What a worker has; what is settled is added to `told`."""
     settings = Settings()
     return Workshop(
         dsn=dsn,
@@ -54,7 +54,7 @@ def workshop(dsn: str, embedder: Embedder | None = None, **other: Any) -> Worksh
         ingest=settings.ingest,
         worker=settings.worker,
         parsers=_parsers(),
-        **other,
+        settled=([] if told is None else told).extend,
     )
 
 

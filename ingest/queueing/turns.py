@@ -46,9 +46,9 @@ class Workshop:
     ingest: IngestSettings
     worker: WorkerSettings
     parsers: Parsers
+    settled: Callable[[Sequence[SettledRevision]], None]
     stopping: Event = field(default_factory=Event)
     rest: Rest = field(default_factory=Rest)
-    settled: Callable[[Sequence[SettledRevision]], None] = lambda _settled: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

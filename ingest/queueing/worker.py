@@ -5,7 +5,8 @@ of the line: a tenant's million documents do not delay another one's first.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,9 @@ from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import DeleteJobCondition, Status
 from psycopg.rows import class_row
 
+from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
+from ingest.queueing.records import SettledRevision
 from ingest.queueing.turns import Workshop, take_turn
 from ingest.store import connected
 from retrieval.access import TenantId, tenant_id
@@ -24,6 +27,8 @@ from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import reference_statement
 from retrieval.errors import PinciteError
+from retrieval.models.protocols import Embedder
+from retrieval.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -33,12 +38,27 @@ _AGAIN = 2.0
 """Seconds before a worker whose database went away begins anew."""
 _LAST = 20.0
 """Seconds a turn may take to come to its end when the worker is stopped."""
-_ALL_QUEUES = ("turns", "house")
+_ALL_QUEUES = ["turns", "house"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tenant:
     tenant_id: str
+
+
+def _to_nobody(_settled: Sequence[SettledRevision]) -> None:
+    """Nobody wants to be told."""
+
+
+@contextmanager
+def open_workshop(
+    dsn: str, embedder: Embedder, settings: Settings, settled: Callable[[Sequence[SettledRevision]], None] = _to_nobody
+) -> Iterator[Workshop]:
+    """What a worker needs, with processes that parse; they end at the end. `settled` is told what came to its end."""
+    with open_parsers(settings.worker.parsers) as parsers:
+        yield Workshop(
+            dsn=dsn, embedder=embedder, ingest=settings.ingest, worker=settings.worker, parsers=parsers, settled=settled
+        )
 
 
 async def work(workshop: Workshop) -> None:
@@ -74,7 +94,7 @@ def _app(workshop: Workshop) -> App:
         await _take(workshop, tenant_id(tenant), _number(context))
 
     # Ahead of all turns, and never twice in the line.
-    @app.periodic(cron="* * * * * */15")
+    @app.periodic(cron="* * * * * */5")
     @app.task(name="recover", queue="house", priority=10, queueing_lock="recover")
     async def recover(timestamp: int) -> None:  # noqa: ARG001 - procrastinate says when
         await _recover(app, workshop)

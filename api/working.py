@@ -1,0 +1,37 @@
+"""A worker inside the process that serves: an embedded Pincite needs no second one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from ingest.queueing.worker import open_workshop, work
+from retrieval.database.server import database_dsn
+from retrieval.engine import Engine, Missing
+from retrieval.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
+    """Indexes what is handed in for as long as it lasts, where the settings want it in this process."""
+    inside = settings.worker.inside
+    if not (settings.database.database_url is None if inside is None else inside):
+        yield
+        return
+    if isinstance(engine.embedder, Missing):
+        _log.warning("no_worker_inside", reason=engine.embedder.reason)
+        yield
+        return
+    dsn = await asyncio.to_thread(database_dsn, settings.database)
+    with open_workshop(dsn, engine.embedder, settings) as workshop:
+        worker = asyncio.create_task(work(workshop))
+        try:
+            yield
+        finally:
+            workshop.stopping.set()
+            worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await worker

@@ -1,0 +1,161 @@
+"""Workers index what waits, in turns, and what one leaves undone another does."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+
+from ingest.queueing.records import SettledRevision
+from ingest.queueing.turns import Workshop
+from ingest.queueing.worker import work
+from retrieval.access import tenant_id
+from retrieval.models.protocols import Vectors
+from tests.fakes import WordEmbedder
+from tests.queues import hand_in, rows, states, submission, texts, workshop
+
+BETA = tenant_id("beta")
+
+
+@asynccontextmanager
+async def at_work(shop: Workshop) -> AsyncIterator[None]:
+    """A worker in this process."""
+    worker = asyncio.create_task(work(shop))
+    try:
+        yield
+    finally:
+        shop.stopping.set()
+        worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await worker
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Returns when the condition holds."""
+    end = time.monotonic() + seconds
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < end, "it did not come to that"
+        await asyncio.sleep(0.05)
+
+
+def settled(dsn: str) -> bool:
+    return bool(rows(dsn, "SELECT 1 FROM jobs")) and not rows(dsn, "SELECT 1 FROM jobs WHERE finished_at IS NULL")
+
+
+async def test_a_worker_hears_of_what_is_handed_in(dsn: str) -> None:
+    """What is handed in while a worker is there is indexed, and nothing of the turns is left behind."""
+    async with at_work(workshop(dsn)):
+        await until(lambda: bool(rows(dsn, "SELECT 1 FROM procrastinate_workers")))
+        for number in range(3):
+            await asyncio.to_thread(hand_in, dsn, submission(f"{number}.txt"))
+        await until(lambda: settled(dsn))
+    assert set(states(dsn).values()) == {"indexed"}
+    assert rows(dsn, "SELECT * FROM procrastinate_jobs WHERE task_name = 'turn'") == []
+    assert rows(dsn, "SELECT * FROM procrastinate_workers") == []
+
+
+async def test_a_long_line_does_not_delay_another_tenants_document(dsn: str) -> None:
+    """One document of a tenant is indexed before the second turn of one that had 300 waiting long before."""
+    hand_in(dsn, *(submission(f"{number}.txt", f"Rule {number} of many.") for number in range(300)))
+    hand_in(dsn, submission("one.txt"), tenant=BETA)
+    told: list[SettledRevision] = []
+    shop = workshop(dsn, told=told)
+    hasty = shop.worker.model_copy(update={"turn_seconds": 0.001, "turns": 1})
+    async with at_work(replace(shop, worker=hasty)):
+        await until(lambda: settled(dsn))
+    place = [revision.uri for revision in told].index("one.txt")
+    assert (place, len(told)) == (64, 301)
+
+
+async def test_workers_share_a_line(dsn: str) -> None:
+    """Two workers on one tenant's line index each document once, both of them some."""
+    job = hand_in(dsn, *(submission(f"{number}.txt", f"Rule {number} of many.") for number in range(300))).job_id
+    meet = threading.Barrier(2, timeout=60)
+
+    class Meeting(WordEmbedder):
+        def embed_documents(self, texts: Sequence[str]) -> Vectors:
+            if not self.embedded:
+                meet.wait()
+            return super().embed_documents(texts)
+
+    embedders = Meeting(), Meeting()
+    async with at_work(workshop(dsn, embedders[0])), at_work(workshop(dsn, embedders[1])):
+        await until(lambda: settled(dsn))
+    assert sum(len(embedder.embedded) for embedder in embedders) == 300
+    assert rows(dsn, "SELECT indexed FROM jobs WHERE job_id = %s", job) == [(300,)]
+    assert rows(dsn, "SELECT DISTINCT version FROM documents") == [(1,)]
+
+
+async def test_a_worker_outlives_its_database_going_away(dsn: str) -> None:
+    """All connections cut: the worker begins anew and indexes what is handed in then."""
+    async with at_work(workshop(dsn)):
+        await until(lambda: bool(rows(dsn, "SELECT 1 FROM procrastinate_workers")))
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s"
+        rows(dsn, cut, psycopg.conninfo.conninfo_to_dict(dsn)["dbname"])
+        await asyncio.to_thread(hand_in, dsn, submission())
+        await until(lambda: settled(dsn))
+    assert states(dsn) == {"pump.txt": "indexed"}
+
+
+STUCK = """
+import sys, time
+from tests.fakes import WordEmbedder
+from tests.integration.test_worker import work
+from tests.queues import workshop
+import asyncio
+
+class Stuck(WordEmbedder):
+    def embed_documents(self, texts):
+        print("embedding", flush=True)
+        time.sleep(600)
+
+asyncio.run(work(workshop(sys.argv[1], Stuck())))
+"""
+
+
+async def test_what_a_killed_worker_held_is_done_by_another(dsn: str) -> None:
+    """Killed while it embeds: another worker notices its silence and indexes the document, once."""
+    hand_in(dsn, submission())
+    lost = await asyncio.to_thread(
+        subprocess.Popen, [sys.executable, "-c", STUCK, dsn], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert lost.stdout is not None
+        assert await asyncio.to_thread(lost.stdout.readline) == b"embedding\n"
+    finally:
+        os.killpg(lost.pid, signal.SIGKILL)
+        lost.communicate()
+    shop = workshop(dsn)
+    async with at_work(replace(shop, worker=shop.worker.model_copy(update={"lost_after": 1.0}))):
+        await until(lambda: settled(dsn))
+    assert (states(dsn), len(texts(dsn))) == ({"pump.txt": "indexed"}, 1)
+    assert rows(dsn, "SELECT losses, attempts FROM revisions") == [(1, 2)]
+
+
+def test_the_command_works_until_it_is_told_to_stop(dsn: str) -> None:
+    """`pincite worker` indexes with the real model, ends on SIGTERM with exit code 0, and `pincite jobs` tells."""
+    job = hand_in(dsn, submission()).job_id
+    environment = os.environ | {"PINCITE_DATABASE_URL": dsn}
+    pincite = Path(sys.executable).with_name("pincite")
+    worker = subprocess.Popen([pincite, "worker"], env=environment)
+    try:
+        end = time.monotonic() + 120
+        while not settled(dsn):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    shown = subprocess.run(
+        [pincite, "jobs", "show", "--tenant", "acme", str(job)], env=environment, capture_output=True, text=True
+    )
+    assert "succeeded: indexed 1" in shown.stdout
+    assert "pump.txt indexed (attempts 1)" in shown.stdout
