@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 TORCH_INDEX ?=
 
 .PHONY: help demo test lint format eval faults attacks bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
-	bench-rivals bench-fusion bench-models bench-caching bench-streams bench-first-token clean
+	bench-rivals bench-fusion bench-models bench-caching bench-streams bench-first-token bench-fairness clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -80,6 +80,9 @@ bench-first-token: $(VENV)/.installed ## Measure what stands between an upstream
 
 bench-streams: $(VENV)/.installed ## Open 1,000 streams at once, and measure what an answer costs (about 10 minutes)
 	$(BIN)/python -m evals.benchmarks.streams --data-dir .pincite/bench/streams $(ARGS)
+
+bench-fairness: $(VENV)/.installed ## Measure how long one document takes behind another tenant's 50,000
+	$(BIN)/python -m evals.benchmarks.fairness $(ARGS)
 
 bench-rivals: $(VENV)/.installed .pincite/bench/rivals-venv/.installed ## Measure other stores on pgvector on the same data (about 20 minutes)
 	$(BIN)/python -m evals.benchmarks.rivals --data-dir .pincite/bench/rivals --python .pincite/bench/rivals-venv/bin/python $(ARGS)

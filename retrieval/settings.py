@@ -294,7 +294,7 @@ class WorkerSettings(BaseSettings):
         None, description="Whether `pincite serve` runs a worker itself; unset: with the embedded Postgres"
     )
     turns: int = Field(2, ge=1, le=32, description="Tenants a worker works for at once")
-    turn_seconds: float = Field(2.0, gt=0, description="Seconds after which a tenant lets the next one have its turn")
+    turn_seconds: float = Field(1.0, gt=0, description="Seconds after which a tenant lets the next one have its turn")
     parsers: int = Field(1, ge=1, le=64, description="Processes that parse, per worker")
     lost_after: float = Field(30.0, ge=1, description="Seconds of silence after which a worker counts as lost")
     keep_days: float = Field(7.0, gt=0, description="Days a finished job can be asked about, and its failures retried")

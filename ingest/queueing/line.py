@@ -30,8 +30,6 @@ from retrieval.errors import Conflict, IdempotencyKeyReused, PinciteError
 
 MOST_TOGETHER = 64
 """Documents taken at once."""
-BYTES_TOGETHER = 256 * 1024
-"""Bytes taken at once, unless one document alone has more: some 250 chunks of text, a model call's worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +133,8 @@ class Line(TenantWriter):
                 self._run(_statement("wake"))
             return len(again)
 
-    def claim(self, turn_id: int, claim_id: UUID) -> list[ClaimedRevision]:
-        """The oldest documents that wait, as many as are worth a model call; from now on this claim's."""
+    def claim(self, turn_id: int, claim_id: UUID, most_bytes: int) -> list[ClaimedRevision]:
+        """The oldest documents that wait, one or as many as have so many bytes; from now on this claim's."""
         with self._transaction():
             claimed = self._rows(
                 ClaimedRevision,
@@ -145,7 +143,7 @@ class Line(TenantWriter):
                 claim_id=claim_id,
                 moment=datetime.now(UTC),
                 most=MOST_TOGETHER,
-                most_bytes=BYTES_TOGETHER,
+                most_bytes=most_bytes,
             )
             return sorted(claimed, key=lambda revision: revision.submitted_at)
 

@@ -53,6 +53,7 @@ class ClaimedRevision:
     language: str | None
     acl: list[str]
     metadata: dict[str, Any]
+    bytes: int
     attempts: int
     losses: int
     submitted_at: datetime

@@ -22,6 +22,7 @@ from ingest.examining import Parsed, Parsers, Unchanged
 from ingest.indexing import build_vector_index, claim_profile
 from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, examine_sources
 from ingest.queueing.line import Line, open_line
+from ingest.queueing.pace import Pace
 from ingest.queueing.records import ClaimedRevision, SettledRevision, Settlement
 from ingest.queueing.resting import Rest
 from ingest.store import EmbeddedDocument, KnownDocument
@@ -49,6 +50,7 @@ class Workshop:
     settled: Callable[[Sequence[SettledRevision]], None]
     stopping: Event = field(default_factory=Event)
     rest: Rest = field(default_factory=Rest)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +85,13 @@ def take_turn(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
             return
         profile = claim_profile(workshop.dsn, workshop.embedder)
         while revisions := _claim(workshop, line, turn_id):
+            begun = time.monotonic()
             try:
                 stored += _work(workshop, line, tenant, revisions)
             except (EmbedderUnavailable, ParserUnavailable) as error:
                 _rest(workshop, line, revisions, error)
                 return
+            workshop.pace.worked(sum(revision.bytes for revision in revisions), time.monotonic() - begun)
             if time.monotonic() >= until:
                 break
         waiting = line.waiting()
@@ -103,7 +107,7 @@ def _claim(workshop: Workshop, line: Line, turn_id: int) -> list[ClaimedRevision
     """The next documents; the rest of the line is open to other workers meanwhile."""
     if workshop.stopping.is_set():
         return []
-    claimed = line.claim(turn_id, uuid4())
+    claimed = line.claim(turn_id, uuid4(), workshop.pace.most_bytes)
     if claimed and line.waiting().due:
         line.wake()
     return claimed

@@ -16,6 +16,8 @@ from tests.fakes import TouchyEmbedder, WordEmbedder
 from tests.integration.test_ingest import counted_right
 from tests.queues import ACME, PUMP, counts, hand_in, rows, states, submission, texts, turn, waiting_turns, workshop
 
+MUCH = 1_000_000
+
 
 def test_what_is_handed_in_is_indexed(dsn: str) -> None:
     """A document waits in the same transaction as its job and its tenant's turn, and is stored in its settlement's."""
@@ -141,8 +143,8 @@ def test_what_a_lost_worker_held_is_given_to_another(dsn: str) -> None:
     hand_in(dsn, submission())
     lost = uuid4()
     with open_line(dsn, ACME) as line:
-        [revision] = line.claim(7, lost)
-        assert line.claim(8, uuid4()) == []
+        [revision] = line.claim(7, lost, MUCH)
+        assert line.claim(8, uuid4(), MUCH) == []
         assert line.release(7, blamed=True) == 1
         shop = workshop(dsn)
         turn(shop, turn_id=9)
@@ -155,10 +157,10 @@ def test_a_document_that_ends_its_workers_is_given_up(dsn: str) -> None:
     """After three lost workers a document fails, and the one behind it, lost with it at first, is indexed."""
     job = hand_in(dsn, submission("a.txt"), submission("b.txt", "Leave is 25 days.")).job_id
     with open_line(dsn, ACME) as line:
-        assert len(line.claim(1, uuid4())) == 2
+        assert len(line.claim(1, uuid4(), MUCH)) == 2
         line.release(1, blamed=True)
         for turn_id in (2, 3):
-            assert [revision.uri for revision in line.claim(turn_id, uuid4())] == ["a.txt"]
+            assert [revision.uri for revision in line.claim(turn_id, uuid4(), MUCH)] == ["a.txt"]
             line.release(turn_id, blamed=True)
     shop = workshop(dsn)
     turn(shop, turn_id=4)

@@ -22,5 +22,5 @@ WHERE tenant_id = %(tenant_id)s
   AND revision_id IN (
       SELECT revision_id FROM ranked WHERE place = 1 OR (bytes_before < %(most_bytes)s AND losses_so_far = 0)
   )
-RETURNING revision_id, claim_id, document_id, uri, file_name, url, title, language, acl, metadata, attempts, losses,
+RETURNING revision_id, claim_id, document_id, uri, file_name, url, title, language, acl, metadata, bytes, attempts, losses,
           submitted_at
