@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -14,6 +15,7 @@ from retrieval.endpoints import EndpointSettings, read_endpoints
 from retrieval.errors import InvalidSettings
 
 Group = TypeVar("Group", bound=BaseSettings)
+Network = IPv4Network | IPv6Network
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -301,6 +303,52 @@ class WorkerSettings(BaseSettings):
     direct_url: SecretStr | None = Field(
         None, description="The database without a pooler in between, for LISTEN; unset: PINCITE_DATABASE_URL"
     )
+def _inner(text: str) -> tuple[tuple[Network, ...], frozenset[str]]:
+    """The networks and the hosts of a list of both."""
+    entries = [entry for each in text.split(",") if (entry := each.strip().lower().rstrip("."))]
+    networks, hosts = list[Network](), set[str]()
+    for entry in entries:
+        try:
+            networks.append(ip_network(entry))
+        except ValueError:
+            hosts.add(entry)
+    if any("/" in host or ":" in host for host in hosts):
+        raise PydanticCustomError("not_a_host", "must be hosts and networks, such as hooks.internal,10.2.0.0/16")
+    return tuple(networks), frozenset(hosts)
+
+
+def _allow_list(text: str) -> str:
+    _inner(text)
+    return text
+
+
+def _ports(text: str) -> str:
+    if not all(each.strip().isdecimal() and 0 < int(each) < 65536 for each in text.split(",")):
+        raise PydanticCustomError("not_ports", "must be ports, such as 80,443")
+    return text
+
+
+class OutboundSettings(BaseSettings):
+    """Where URLs that users give may lead: of webhooks, documents and websites. Public addresses alone, else."""
+
+    model_config = _group("PINCITE_OUTBOUND_")
+
+    allow: Annotated[str, AfterValidator(_allow_list)] = Field(
+        "", description="Inner hosts and networks that may be called as well: hooks.internal,10.2.0.0/16"
+    )
+    ports: Annotated[str, AfterValidator(_ports)] = Field("80,443", description="Ports that may be called")
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return _inner(self.allow)[0]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        return _inner(self.allow)[1]
+
+    @property
+    def open_ports(self) -> frozenset[int]:
+        return frozenset(map(int, self.ports.split(",")))
 
 
 class TelemetrySettings(BaseSettings):
@@ -351,4 +399,5 @@ class Settings:
     keeping: KeepingSettings = field(default_factory=partial(read_group, KeepingSettings))
     ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))
     worker: WorkerSettings = field(default_factory=partial(read_group, WorkerSettings))
+    outbound: OutboundSettings = field(default_factory=partial(read_group, OutboundSettings))
     telemetry: TelemetrySettings = field(default_factory=partial(read_group, TelemetrySettings))
