@@ -351,6 +351,18 @@ class OutboundSettings(BaseSettings):
         return frozenset(map(int, self.ports.split(",")))
 
 
+class WebhookSettings(BaseSettings):
+    """What happened to documents, told to URLs that asked for it."""
+
+    model_config = _group("PINCITE_WEBHOOKS_")
+
+    key: SecretStr | None = Field(
+        None, description="Fernet key that seals signing secrets in the database; several, by commas: the first seals"
+    )
+    timeout: float = Field(15.0, gt=0, le=60, description="Seconds an endpoint may take to answer")
+    keep_days: float = Field(30.0, gt=0, description="Days a message is kept, to be listed and replayed")
+
+
 class TelemetrySettings(BaseSettings):
     """What an operator sees of the service, besides `/metrics`."""
 
@@ -400,4 +412,5 @@ class Settings:
     ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))
     worker: WorkerSettings = field(default_factory=partial(read_group, WorkerSettings))
     outbound: OutboundSettings = field(default_factory=partial(read_group, OutboundSettings))
+    webhooks: WebhookSettings = field(default_factory=partial(read_group, WebhookSettings))
     telemetry: TelemetrySettings = field(default_factory=partial(read_group, TelemetrySettings))
