@@ -47,10 +47,10 @@ class Endpoints:
         self._destinations = Destinations(settings.outbound, resolve)
         self._seal = Seal(settings.webhooks.key)
 
-    async def add(self, tenant: TenantId, url: str, events: Sequence[EventType]) -> NewSecret:
+    async def add(self, tenant: TenantId, url: str, events: Sequence[str]) -> NewSecret:
         """A new endpoint that is told of these events from now on.
 
-        Raises `InputError` for no or unknown events and beyond twenty endpoints, `UrlRefused`, `UrlUnreachable`.
+        Raises `InputError` for no or unknown events and beyond twenty endpoints, and `UrlRefused`.
         """
         if not events or not set(events) <= set(EVENT_TYPES):
             raise InputError(f"events are {', '.join(EVENT_TYPES)}")

@@ -84,9 +84,13 @@ class Destinations:
         return tuple(found)
 
     async def admit(self, text: str) -> None:
-        """Returns if the URL may be called as things stand now. Raises `UrlRefused`, `UrlUnreachable`."""
+        """Returns if the URL may be called as things stand now. Raises `UrlRefused`, also when its host has no address:
+        who names it can put that right."""
         url = self.read(text)
-        await self.addresses(url.raw_host.decode("ascii"), _port(url))
+        try:
+            await self.addresses(url.raw_host.decode("ascii"), _port(url))
+        except UrlUnreachable as error:
+            raise UrlRefused(str(error)) from None
 
     def _allows(self, text: str) -> bool:
         address = ip_address(text)
