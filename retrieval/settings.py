@@ -303,6 +303,8 @@ class WorkerSettings(BaseSettings):
     direct_url: SecretStr | None = Field(
         None, description="The database without a pooler in between, for LISTEN; unset: PINCITE_DATABASE_URL"
     )
+
+
 def _inner(text: str) -> tuple[tuple[Network, ...], frozenset[str]]:
     """The networks and the hosts of a list of both."""
     entries = [entry for each in text.split(",") if (entry := each.strip().lower().rstrip("."))]

@@ -7,7 +7,7 @@ readable to sign, so it is sealed by the operator's key where there is one.
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
