@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
+from cryptography.fernet import Fernet
 from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -353,12 +354,21 @@ class OutboundSettings(BaseSettings):
         return frozenset(map(int, self.ports.split(",")))
 
 
+def _fernet_keys(keys: SecretStr) -> SecretStr:
+    try:
+        for key in keys.get_secret_value().split(","):
+            Fernet(key.strip())
+    except ValueError:
+        raise PydanticCustomError("not_a_key", "must be Fernet keys: each 32 bytes in URL-safe base64") from None
+    return keys
+
+
 class WebhookSettings(BaseSettings):
     """What happened to documents, told to URLs that asked for it."""
 
     model_config = _group("PINCITE_WEBHOOKS_")
 
-    key: SecretStr | None = Field(
+    key: Annotated[SecretStr, AfterValidator(_fernet_keys)] | None = Field(
         None, description="Fernet key that seals signing secrets in the database; several, by commas: the first seals"
     )
     timeout: float = Field(15.0, gt=0, le=60, description="Seconds an endpoint may take to answer")

@@ -70,6 +70,47 @@ STATEMENTS = (
     """,
 )
 
+FUNCTIONS = (
+    # As pincite_wake(): one waiting telling per tenant, held until the caller's transaction ends, so that no worker
+    # takes it before there is something to be seen.
+    """
+    CREATE FUNCTION pincite_wake_telling(tenant text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public
+    AS $$
+    BEGIN
+        LOOP
+            PERFORM FROM procrastinate_jobs
+            WHERE queueing_lock = 'tell:' || tenant AND status = 'todo'
+            FOR KEY SHARE;
+            EXIT WHEN FOUND;
+            BEGIN
+                PERFORM procrastinate_defer_jobs_v1(ARRAY[ROW(
+                    'telling', 'tell', 0, NULL, 'tell:' || tenant, jsonb_build_object('tenant', tenant), NULL
+                )::procrastinate_job_to_defer_v1]);
+                EXIT;
+            EXCEPTION WHEN unique_violation THEN
+                NULL;  -- another transaction was first: hold its telling
+            END;
+        END LOOP;
+    END
+    $$
+    """,
+    """
+    CREATE FUNCTION pincite_wake_telling_at(tenant text, moment timestamptz) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public
+    AS $$
+    BEGIN
+        PERFORM procrastinate_defer_jobs_v1(ARRAY[ROW(
+            'telling', 'tell', 0, NULL, 'tell:' || tenant || ':' || extract(epoch FROM date_trunc('second', moment)),
+            jsonb_build_object('tenant', tenant), moment
+        )::procrastinate_job_to_defer_v1]);
+    EXCEPTION WHEN unique_violation THEN
+        NULL;  -- somebody asked for the same second
+    END
+    $$
+    """,
+)
+
 TABLES = ("webhook_endpoints", "webhook_secrets", "webhook_messages", "webhook_deliveries")
 
 
@@ -84,8 +125,15 @@ def upgrade() -> None:
             " WITH CHECK (tenant_id = current_setting('pincite.tenant', true))"
         )
         op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO pincite_app")
+    for function in FUNCTIONS:
+        # Not op.execute: it would read colons as parameters.
+        op.get_bind().connection.driver_connection.execute(function)
+    for signature in ("pincite_wake_telling(text)", "pincite_wake_telling_at(text, timestamptz)"):
+        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO pincite_app")
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("DROP FUNCTION pincite_wake_telling, pincite_wake_telling_at")
     op.execute("DROP TABLE webhook_deliveries, webhook_messages, webhook_secrets, webhook_endpoints")

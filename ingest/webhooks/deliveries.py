@@ -52,7 +52,9 @@ async def replay_since(store: Store, tenant: TenantId, endpoint_id: UUID, since:
     Raises `StoreUnavailable`.
     """
     async with store.session(caller(tenant, ())) as session:
-        return await session.change(statement("replay_since"), endpoint_id=endpoint_id, since=since)
+        replayed = await session.change(statement("replay_since"), endpoint_id=endpoint_id, since=since)
+        await session.change(statement("wake"))
+    return replayed
 
 
 async def send_test(store: Store, tenant: TenantId, endpoint_id: UUID) -> UUID:
@@ -80,3 +82,4 @@ def read_wire_id(text: str) -> UUID:
 async def _replay(session: CallerSession, endpoint_id: UUID, message_id: UUID) -> None:
     if not await session.change(statement("replay_message"), endpoint_id=endpoint_id, message_id=message_id):
         raise NotFound("there is no such message, or no such webhook that is enabled")
+    await session.change(statement("wake"))

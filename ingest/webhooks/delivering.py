@@ -137,12 +137,11 @@ async def deliver_due(post: Post, tenant: TenantId) -> Round:
                 ended.append(each.result())
     finally:
         await _end(running)
-    due_in = await _close(post, tenant)
     return Round(
         delivered=ended.count("delivered"),
         failed=ended.count("failed"),
         put_off=ended.count("pending"),
-        due_in=due_in,
+        due_in=await _close(post, tenant),
     )
 
 
@@ -227,7 +226,12 @@ async def _close(post: Post, tenant: TenantId) -> float | None:
         await session.change(statement("give_up_old"), age=_AGE_SECONDS)
         await session.change(statement("sweep_messages"), age=post.settings.keep_days * 24 * 3600)
         await session.change(statement("sweep_secrets"))
-        [due] = await session.rows(_Due, statement("next_due"))
+        return await due_in(session)
+
+
+async def due_in(session: CallerSession) -> float | None:
+    """In how many seconds something may be delivered; None: nothing waits. Raises `StoreUnavailable`."""
+    [due] = await session.rows(_Due, statement("next_due"))
     return None if due.due_in is None else max(0.0, due.due_in)
 
 

@@ -73,7 +73,7 @@ class Endpoints:
 
     async def enable(self, tenant: TenantId, endpoint_id: UUID) -> None:
         """It is told again, of what happens from now on; for what it missed, see `replay_since()`."""
-        await self._change(tenant, "enable_endpoint", endpoint_id)
+        await self._change(tenant, "enable_endpoint", endpoint_id)  # the reminder sees to what waits for it
 
     async def rotate(self, tenant: TenantId, endpoint_id: UUID) -> NewSecret:
         """A new secret; for a day messages are signed by the one before as well."""

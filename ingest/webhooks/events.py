@@ -36,25 +36,22 @@ class Runs(Protocol):
 
 def announce(run: Runs, events: Sequence[Event]) -> None:
     """Has the events told to every endpoint that wants them, if and when the transaction of `run` is committed."""
-    for statement, parameters in _announcements(events):
-        run(statement, **parameters)
+    if events and run(statement("add_messages"), events=_told(events)):
+        run(statement("add_deliveries"), event_ids=[event.event_id for event in events])
+        run(statement("wake"))
 
 
 async def announce_in(session: CallerSession, events: Sequence[Event]) -> None:
     """The same in a session. Raises `StoreUnavailable`."""
-    for statement, parameters in _announcements(events):
-        await session.change(statement, **parameters)
+    if events and await session.change(statement("add_messages"), events=_told(events)):
+        await session.change(statement("add_deliveries"), event_ids=[event.event_id for event in events])
+        await session.change(statement("wake"))
 
 
-def _announcements(events: Sequence[Event]) -> list[tuple[TenantStatement, dict[str, object]]]:
-    if not events:
-        return []
+def _told(events: Sequence[Event]) -> Jsonb:
     told = [{"event_id": str(event.event_id), "type": event.type, "data": dict(event.data)} for event in events]
     assert all(len(json.dumps(each)) <= _MOST_BYTES for each in told), "an event holds ids and codes, no text"
-    return [
-        (statement("add_messages"), {"events": Jsonb(told)}),
-        (statement("add_deliveries"), {"event_ids": [event.event_id for event in events]}),
-    ]
+    return Jsonb(told)
 
 
 def statement(name: str) -> TenantStatement:

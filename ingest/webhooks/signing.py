@@ -3,6 +3,7 @@
 import base64
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -37,11 +38,8 @@ class Seal:
     """
 
     def __init__(self, keys: SecretStr | None) -> None:
-        try:
-            named = keys.get_secret_value().split(",") if keys else []
-            self._keys = MultiFernet([Fernet(key.strip()) for key in named]) if named else None
-        except ValueError:
-            raise InvalidSettings("PINCITE_WEBHOOKS_KEY is not a Fernet key: 32 bytes in URL-safe base64") from None
+        named = keys.get_secret_value().split(",") if keys else []
+        self._keys = MultiFernet([Fernet(key.strip()) for key in named]) if named else None
 
     def close(self, secret: str) -> str:
         """The secret, as it may be stored."""
@@ -51,7 +49,7 @@ class Seal:
         """The secret, of what was stored with one of these keys or without any. Raises `InvalidSettings`."""
         if stored.startswith(_PREFIX):
             return stored
-        try:
-            return (self._keys or MultiFernet([])).decrypt(stored.encode()).decode()
-        except (InvalidToken, ValueError):
-            raise InvalidSettings("PINCITE_WEBHOOKS_KEY does not open the webhooks' secrets") from None
+        if self._keys is not None:
+            with suppress(InvalidToken):
+                return self._keys.decrypt(stored.encode()).decode()
+        raise InvalidSettings("PINCITE_WEBHOOKS_KEY does not open the webhooks' secrets")
