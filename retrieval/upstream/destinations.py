@@ -8,6 +8,8 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx2
@@ -42,6 +44,10 @@ _NOT_PUBLIC = tuple(
 )
 _PUBLIC_IPV6 = ip_network("2000::/3")
 """All that was ever given out. IPv4-mapped, NAT64 and site-local addresses are outside it."""
+
+
+_LOOK_UPS = ThreadPoolExecutor(16, thread_name_prefix="look-up")
+"""Of their own: a slow name server, which may be an attacker's, holds up other look-ups and nothing else."""
 
 
 class Destinations:
@@ -129,5 +135,6 @@ def _is_address(host: str) -> bool:
 
 
 async def _resolved(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, look_up)
     return [str(address[0]) for *_, address in found]

@@ -245,3 +245,10 @@ def test_the_inner_addresses_are_inner() -> None:
     """The list of this file is what it says."""
     assert [address for address in INNER if is_public(ip_address(address))] == []
     assert ip_address("127.0.0.1") in ip_network(LOOPBACK)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost."])
+async def test_the_systems_own_names_are_judged_too(host: str) -> None:
+    """As the system looks them up, in its own hosts file."""
+    assert not await admitted(Destinations(OutboundSettings()), f"http://{host}/")
+    assert await admitted(Destinations(OutboundSettings(allow="127.0.0.0/8,::1/128")), f"http://{host}/")
