@@ -10,6 +10,7 @@ from evals.cli import eval_command
 from evals.demo import demo_command
 from ingest.cli import ingest_command
 from ingest.queueing.cli import jobs, worker_command
+from ingest.webhooks.cli import webhooks
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
@@ -32,6 +33,7 @@ app.command("demo")(demo_command)
 app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 app.add_typer(budgets, name="budgets")
+app.add_typer(webhooks, name="webhooks")
 app.add_typer(database, name="db")
 
 

@@ -14,7 +14,7 @@ from api.limiting import Limits
 from api.metering import Metering
 from api.openapi import describer
 from api.probe import ReadinessProbe
-from api.routes import answers, documents, health, metrics, page, search, usage
+from api.routes import answers, documents, health, metrics, page, search, usage, webhooks
 from api.watching import Watching
 from api.working import working
 from retrieval.engine import Engine, open_engine
@@ -49,7 +49,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.state.stopping = asyncio.Event()
     app.state.probe = ReadinessProbe()
     errors.install(app)
-    for routes in (answers, search, documents, usage, health, page):
+    for routes in (answers, search, documents, webhooks, usage, health, page):
         app.include_router(routes.router)
     if settings.api.metrics:
         app.include_router(metrics.router)

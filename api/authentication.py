@@ -57,6 +57,13 @@ def may_explain(key: ApiKey) -> None:
         raise AccessDenied("this API key may not ask for explanations (scope: explain)")
 
 
+async def administering_key(key: Annotated[ApiKey, Depends(querying_key)]) -> ApiKey:
+    """The key, if it may manage what is its tenant's. Raises `AccessDenied`."""
+    if "admin" not in key.scopes:
+        raise AccessDenied("this API key may not do that (scope: admin)")
+    return key
+
+
 def _listed(lines: list[str]) -> list[str]:
     # Header bytes reach us decoded as Latin-1; what clients send is UTF-8. Empty elements do not count (RFC 9110).
     try:
@@ -68,6 +75,7 @@ def _listed(lines: list[str]) -> list[str]:
 
 OpenedEngine = Annotated[Engine, Depends(opened_engine)]
 QueryingKey = Annotated[ApiKey, Depends(querying_key)]
+AdministeringKey = Annotated[ApiKey, Depends(administering_key)]
 HeaderPrincipals = Annotated[
     Principals | None,
     BeforeValidator(_listed),

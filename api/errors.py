@@ -21,6 +21,7 @@ from retrieval.errors import (
     Conflict,
     DependencyError,
     EmbedderUnavailable,
+    FetchTooLarge,
     IdempotencyKeyReused,
     IndexMismatch,
     InputError,
@@ -46,6 +47,8 @@ from retrieval.errors import (
     StoreUnsupported,
     Unauthenticated,
     UnreadableDocument,
+    UrlRefused,
+    UrlUnreachable,
 )
 
 STATUS: Mapping[type[PinciteError], int] = {
@@ -59,6 +62,8 @@ STATUS: Mapping[type[PinciteError], int] = {
     InvalidManifest: 422,
     InvalidDataset: 422,
     InvalidSettings: 500,  # the operator's mistake, not the caller's
+    UrlRefused: 422,
+    FetchTooLarge: 422,
     UnreadableDocument: 422,
     AccessDenied: 403,
     Unauthenticated: 401,
@@ -81,6 +86,7 @@ STATUS: Mapping[type[PinciteError], int] = {
     LlmUnavailable: 503,
     LlmInterrupted: 502,
     InvalidStructuredAnswer: 502,
+    UrlUnreachable: 502,
 }
 _STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in STATUS.items()}
 

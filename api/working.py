@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from ingest.queueing.worker import open_workshop, work
+from ingest.webhooks.telling import tell
 from retrieval.database.server import database_dsn
 from retrieval.engine import Engine, Missing
 from retrieval.settings import Settings
@@ -16,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
-    """Indexes what is handed in for as long as it lasts, where the settings want it in this process."""
+    """Indexes what is handed in, and tells webhooks, for as long as it lasts, where the settings want it here."""
     inside = settings.worker.inside
     if not (settings.database.database_url is None if inside is None else inside):
         yield
@@ -27,7 +28,7 @@ async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
         return
     dsn = await asyncio.to_thread(database_dsn, settings.database)
     with open_workshop(dsn, engine.embedder, settings) as workshop:
-        worker = asyncio.create_task(work(workshop))
+        worker = asyncio.gather(work(workshop), tell(dsn, settings))
         try:
             yield
         finally:

@@ -10,6 +10,8 @@ PinciteError
 │   ├── InvalidManifest
 │   ├── InvalidDataset
 │   ├── InvalidSettings
+│   ├── UrlRefused              a URL that we do not call: not public, not http, a port that is not open
+│   ├── FetchTooLarge           more stands at a URL than is read
 │   └── UnreadableDocument      one file could not be turned into text; carries its own code
 ├── AccessDenied                who you are does not allow it (and never says whether it exists)
 │   └── Unauthenticated         no API key, or one we do not know
@@ -29,6 +31,7 @@ PinciteError
     ├── RerankerUnavailable
     ├── InvalidStructuredAnswer the model's JSON does not fit the schema, mended or not
     ├── AnswerInterrupted       a kept answer that broke off, or one not read in time; asked again, it is written anew
+    ├── UrlUnreachable          what stands at a URL cannot be had
     ├── ParserUnavailable       the processes that read hostile files cannot be kept alive
     └── LlmUnavailable          before its first token: the answer falls back
         └── LlmInterrupted      after its first token: the stream ends with an error event
@@ -80,6 +83,14 @@ class InvalidDataset(InputError):
 
 class InvalidSettings(InputError):
     code = "invalid_settings"
+
+
+class UrlRefused(InputError):
+    code = "url_refused"
+
+
+class FetchTooLarge(InputError):
+    code = "fetch_too_large"
 
 
 class UnreadableDocument(InputError):
@@ -184,6 +195,10 @@ class InvalidStructuredAnswer(DependencyError):
 
 class AnswerInterrupted(DependencyError):
     code = "answer_interrupted"
+
+
+class UrlUnreachable(DependencyError):
+    code = "url_unreachable"
 
 
 class ParserUnavailable(DependencyError):

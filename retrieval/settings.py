@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
+from cryptography.fernet import Fernet
 from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +16,7 @@ from retrieval.endpoints import EndpointSettings, read_endpoints
 from retrieval.errors import InvalidSettings
 
 Group = TypeVar("Group", bound=BaseSettings)
+Network = IPv4Network | IPv6Network
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -303,6 +306,75 @@ class WorkerSettings(BaseSettings):
     )
 
 
+def _inner(text: str) -> tuple[tuple[Network, ...], frozenset[str]]:
+    """The networks and the hosts of a list of both."""
+    entries = [entry for each in text.split(",") if (entry := each.strip().lower().rstrip("."))]
+    networks, hosts = list[Network](), set[str]()
+    for entry in entries:
+        try:
+            networks.append(ip_network(entry))
+        except ValueError:
+            hosts.add(entry)
+    if any("/" in host or ":" in host for host in hosts):
+        raise PydanticCustomError("not_a_host", "must be hosts and networks, such as hooks.internal,10.2.0.0/16")
+    return tuple(networks), frozenset(hosts)
+
+
+def _allow_list(text: str) -> str:
+    _inner(text)
+    return text
+
+
+def _ports(text: str) -> str:
+    if not all(each.strip().isdecimal() and 0 < int(each) < 65536 for each in text.split(",")):
+        raise PydanticCustomError("not_ports", "must be ports, such as 80,443")
+    return text
+
+
+class OutboundSettings(BaseSettings):
+    """Where URLs that users give may lead: of webhooks, documents and websites. Public addresses alone, else."""
+
+    model_config = _group("PINCITE_OUTBOUND_")
+
+    allow: Annotated[str, AfterValidator(_allow_list)] = Field(
+        "", description="Inner hosts and networks that may be called as well: hooks.internal,10.2.0.0/16"
+    )
+    ports: Annotated[str, AfterValidator(_ports)] = Field("80,443", description="Ports that may be called")
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return _inner(self.allow)[0]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        return _inner(self.allow)[1]
+
+    @property
+    def open_ports(self) -> frozenset[int]:
+        return frozenset(map(int, self.ports.split(",")))
+
+
+def _fernet_keys(keys: SecretStr) -> SecretStr:
+    try:
+        for key in keys.get_secret_value().split(","):
+            Fernet(key.strip())
+    except ValueError:
+        raise PydanticCustomError("not_a_key", "must be Fernet keys: each 32 bytes in URL-safe base64") from None
+    return keys
+
+
+class WebhookSettings(BaseSettings):
+    """What happened to documents, told to URLs that asked for it."""
+
+    model_config = _group("PINCITE_WEBHOOKS_")
+
+    key: Annotated[SecretStr, AfterValidator(_fernet_keys)] | None = Field(
+        None, description="Fernet key that seals signing secrets in the database; several, by commas: the first seals"
+    )
+    timeout: float = Field(15.0, gt=0, le=60, description="Seconds an endpoint may take to answer")
+    keep_days: float = Field(30.0, gt=0, description="Days a message is kept, to be listed and replayed")
+
+
 class TelemetrySettings(BaseSettings):
     """What an operator sees of the service, besides `/metrics`."""
 
@@ -351,4 +423,6 @@ class Settings:
     keeping: KeepingSettings = field(default_factory=partial(read_group, KeepingSettings))
     ingest: IngestSettings = field(default_factory=partial(read_group, IngestSettings))
     worker: WorkerSettings = field(default_factory=partial(read_group, WorkerSettings))
+    outbound: OutboundSettings = field(default_factory=partial(read_group, OutboundSettings))
+    webhooks: WebhookSettings = field(default_factory=partial(read_group, WebhookSettings))
     telemetry: TelemetrySettings = field(default_factory=partial(read_group, TelemetrySettings))

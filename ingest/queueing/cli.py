@@ -15,6 +15,7 @@ from ingest.queueing.line import open_line
 from ingest.queueing.records import Job, Revision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import open_workshop, work
+from ingest.webhooks.telling import tell
 from retrieval.access import tenant_id
 from retrieval.cli import with_store
 from retrieval.engine import prepare_database
@@ -29,17 +30,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs")]
 
 
 def worker_command() -> None:
-    """Index what is handed in over HTTP, until stopped. Start as many as you like, on any host."""
+    """Index what is handed in over HTTP and tell webhooks, until stopped. Start as many as you like, on any host."""
     settings = Settings()
     dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
     with open_workshop(dsn, embedder, settings) as workshop, suppress(asyncio.CancelledError, KeyboardInterrupt):
         typer.echo("Pincite's worker waits for documents")
-        asyncio.run(_until_stopped(workshop))
+        asyncio.run(_until_stopped(workshop, settings))
     typer.echo("stopped: what was not done waits for another worker")
 
 
-async def _until_stopped(workshop: Workshop) -> None:
-    working = asyncio.ensure_future(work(workshop))
+async def _until_stopped(workshop: Workshop, settings: Settings) -> None:
+    working = asyncio.gather(work(workshop), tell(workshop.dsn, settings))
 
     def stop() -> None:
         workshop.stopping.set()

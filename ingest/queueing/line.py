@@ -15,14 +15,17 @@ from pgvector.psycopg import register_vector
 from psycopg.types.json import Jsonb
 
 from ingest.domain import SourceFile
+from ingest.queueing.announcing import events_of
 from ingest.queueing.records import (
     ClaimedRevision,
+    CountedJob,
     Receipt,
     SettledRevision,
     Settlement,
     Submission,
 )
 from ingest.store import KnownDocument, TenantWriter, connected
+from ingest.webhooks.events import announce
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, tenant_statement
@@ -36,14 +39,6 @@ MOST_TOGETHER = 64
 class _JobOfKey:
     job_id: UUID
     request: bytes | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Counted:
-    job_id: UUID
-    total: int
-    failed: int
-    finished: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,8 +231,8 @@ class Line(TenantWriter):
             return []
         jobs = [revision.job_id for revision in settled]
         self._run(_statement("hold_jobs"), job_ids=jobs)
-        self._rows(
-            _Counted,
+        counted = self._rows(
+            CountedJob,
             _statement("count_settled"),
             job_ids=jobs,
             states=[revision.state for revision in settled],
@@ -245,6 +240,7 @@ class Line(TenantWriter):
         )
         done = [revision.revision_id for revision in settled if revision.state != "failed"]
         self._run(_statement("drop_uploads"), revision_ids=done)
+        announce(self._run, events_of(settled, counted))
         return settled
 
 

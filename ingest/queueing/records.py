@@ -82,12 +82,13 @@ class SettledRevision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedJob:
-    """A job whose last document was settled in this transaction."""
+class CountedJob:
+    """A job that documents were settled of in this transaction; `finished`: its last."""
 
     job_id: UUID
     total: int
     failed: int
+    finished: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

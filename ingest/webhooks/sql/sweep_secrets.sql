@@ -1,0 +1,1 @@
+DELETE FROM webhook_secrets WHERE tenant_id = %(tenant_id)s AND valid_until <= now()

@@ -1,0 +1,109 @@
+"""The part of a worker that delivers: one telling after the other, for tenants that have something due.
+
+Apart from the turns of documents, so that neither waits for the other.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import psycopg
+import structlog
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ProcrastinateException
+from procrastinate.jobs import DeleteJobCondition
+
+from ingest.webhooks.delivering import Post, deliver_due, due_in
+from ingest.webhooks.events import statement
+from ingest.webhooks.signing import Seal
+from retrieval.access import TenantId, caller
+from retrieval.database.connecting import PATIENCE
+from retrieval.database.statements import reference_statement
+from retrieval.database.store import open_store
+from retrieval.errors import PinciteError, StoreUnavailable
+from retrieval.settings import Settings
+from retrieval.upstream.outbound import open_outbound
+
+_log = structlog.get_logger(__name__)
+
+_QUEUE = "telling"
+_AT_ONCE = 8
+"""Tenants a worker delivers for at once."""
+_AGAIN = 2.0
+"""Seconds before a worker whose database went away begins anew."""
+_LAST = 5.0
+"""Seconds that a delivery may take to come to its end when the worker is stopped; what is cut is delivered again."""
+_TENANTS = reference_statement("ingest.queueing", "tenants")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tenant:
+    tenant_id: TenantId
+
+
+async def tell(dsn: str, settings: Settings) -> None:
+    """Delivers until it is cancelled. Outlives the database being away. Raises `InvalidSettings`."""
+    while True:
+        try:
+            async with AsyncExitStack() as stack:
+                post = Post(
+                    store=await stack.enter_async_context(open_store(dsn, settings.database)),
+                    outbound=await stack.enter_async_context(open_outbound(settings.outbound)),
+                    seal=Seal(settings.webhooks.key),
+                    settings=settings.webhooks,
+                )
+                app = await stack.enter_async_context(_app(post, dsn, settings).open_async())
+                await app.run_worker_async(
+                    queues=[_QUEUE],
+                    concurrency=_AT_ONCE,
+                    shutdown_graceful_timeout=_LAST,
+                    delete_jobs=DeleteJobCondition.ALWAYS,
+                    install_signal_handlers=False,
+                    update_heartbeat_interval=settings.worker.lost_after / 3,
+                    stalled_worker_timeout=settings.worker.lost_after,
+                )
+        except (ProcrastinateException, psycopg.Error, StoreUnavailable, OSError) as error:
+            _log.warning("telling_begins_anew", reason=type(error).__name__)
+        await asyncio.sleep(_AGAIN)
+
+
+def _app(post: Post, dsn: str, settings: Settings) -> App:
+    direct = settings.worker.direct_url
+    connector = PsycopgConnector(
+        conninfo=direct.get_secret_value() if direct else dsn,
+        min_size=1,
+        max_size=4,
+        kwargs={"application_name": "pincite", **PATIENCE},
+    )
+    app = App(connector=connector)
+
+    @app.task(name="tell", queue=_QUEUE)
+    async def tell_one(tenant: str) -> None:
+        try:
+            await tell_tenant(post, TenantId(tenant))
+        except PinciteError as error:  # the reminder sees to it
+            _log.warning("telling_failed", code=error.code, reason=str(error))
+
+    # For what was put off by a worker that is gone, and endpoints that were enabled.
+    @app.periodic(cron="* * * * *")
+    @app.task(name="remind", queue=_QUEUE, priority=10, queueing_lock="remind")
+    async def remind_all(timestamp: int) -> None:  # noqa: ARG001 - procrastinate says when
+        await remind(post)
+
+    return app
+
+
+async def tell_tenant(post: Post, tenant: TenantId) -> None:
+    """Delivers what is due and sees to it that what is due later is delivered then. Raises as `deliver_due()` does."""
+    result = await deliver_due(post, tenant)
+    if result.due_in is not None:
+        async with post.store.session(caller(tenant, ())) as session:
+            await session.change(statement("wake_in"), seconds=result.due_in)
+
+
+async def remind(post: Post) -> None:
+    """Wakes the workers for every tenant that has something due. Raises `StoreUnavailable`."""
+    for each in await post.store.reference_rows(_Tenant, _TENANTS):
+        async with post.store.session(caller(each.tenant_id, ())) as session:
+            if await due_in(session) == 0:
+                await session.change(statement("wake"))
