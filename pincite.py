@@ -9,6 +9,7 @@ from api.cli import serve
 from evals.cli import eval_command
 from evals.demo import demo_command
 from ingest.cli import ingest_command
+from ingest.syncing.cli import sync_command
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="Answers questions from your own documents, and cites the exact place.",
 )
 app.command("ingest")(ingest_command)
+app.command("sync")(sync_command)
 app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)

@@ -119,6 +119,11 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     )
 
 
+def recipe(run: Run) -> str:
+    """What, besides a file's bytes, decides what is stored of it."""
+    return f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
+
+
 def _revoke(
     run: Run,
     writer: TenantWriter,
@@ -174,8 +179,7 @@ def _examine(
     def fingerprint(uri: str) -> bytes | None:
         return known[uri].fingerprint if uri in known else None
 
-    recipe = f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
-    return examine(sources, fingerprint, recipe, run.settings, run.workers)
+    return examine(sources, fingerprint, recipe(run), run.settings, run.workers)
 
 
 def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: _Outcomes) -> Iterator[Parsed]:
