@@ -11,7 +11,8 @@ import psycopg
 from ingest.syncing.declared import BucketSource, Declared, FolderSource, GitSource, WebsiteSource
 from ingest.syncing.domain import SyncReport
 from ingest.syncing.opening import open_source
-from ingest.syncing.run import SyncRun, synchronise
+from ingest.syncing.run import synchronise
+from ingest.syncing.work import SyncRun
 from retrieval.models.protocols import Embedder
 from retrieval.settings import Settings, SyncSettings
 

@@ -5,19 +5,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Never
 
+import structlog
 import typer
 
 from ingest.syncing.declared import Declared, named, read_sources
 from ingest.syncing.domain import SyncReport
 from ingest.syncing.opening import open_source
-from ingest.syncing.run import SyncRun, synchronise
+from ingest.syncing.run import synchronise
 from ingest.syncing.schedule import due
+from ingest.syncing.work import SyncRun
 from retrieval.engine import prepare_database
-from retrieval.errors import InvalidSources
+from retrieval.errors import DependencyError, InputError, InvalidSources
 from retrieval.models.loading import load_embedder
 from retrieval.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 _LOOK = 20.0
 """Seconds between two looks at the schedule."""
@@ -32,7 +36,9 @@ def sync_command(
     allow_mass_delete: Annotated[
         bool, typer.Option("--allow-mass-delete", help="Remove what is gone, however much it is")
     ] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on, syncing each source when its schedule says")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on for ever, syncing each source when its schedule says")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A report per source as a JSON line on stdout")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that parse")] = 1,
 ) -> None:
@@ -55,12 +61,21 @@ def sync_command(
         dry_run=dry_run,
         allow_mass_delete=allow_mass_delete,
     )
-    well = _sync(run, declared, as_json=as_json)
-    while watch:
-        time.sleep(_LOOK)
-        _sync(run, due(run.dsn, declared), as_json=as_json)
-    if not well:
+    if watch:
+        _watch(run, declared, as_json=as_json)
+    if not _sync(run, declared, as_json=as_json):
         raise typer.Exit(1)
+
+
+def _watch(run: SyncRun, declared: Sequence[Declared], *, as_json: bool) -> Never:
+    """Syncs what is due, for ever. What gives way is logged, and tried again."""
+    while True:
+        try:
+            for source in due(run.dsn, declared):
+                _sync(run, [source], as_json=as_json)
+        except (DependencyError, InputError) as error:
+            _log.warning("sync_failed", code=error.code, reason=str(error))
+        time.sleep(_LOOK)
 
 
 def _sync(run: SyncRun, declared: Sequence[Declared], *, as_json: bool) -> bool:

@@ -14,7 +14,7 @@ from ingest.syncing.addresses import canonical
 _MOST_READ = 5 * 1024 * 1024
 """Bytes of a page in which links are looked for."""
 _MOST_UNPACKED = 64 * 1024 * 1024
-_MOST_LINKS = 10_000
+_MOST_LINKS = 2000
 _LONGEST_NAME = 60  # characters, of which each may be four bytes
 _GZIP = b"\x1f\x8b"
 _HTML = frozenset({"text/html", "application/xhtml+xml"})

@@ -6,88 +6,25 @@ Killed at any moment, a run loses and doubles nothing, and the next one carries 
 source was listed to its end.
 """
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 
-from ingest.domain import Failure, SourceFile
-from ingest.pipeline import Run, ingest, recipe
-from ingest.sources import Selection
+from ingest.domain import Failure
+from ingest.pipeline import recipe
+from ingest.store import add_tenant
+from ingest.syncing.carrying import carry_out
 from ingest.syncing.declared import Declared
-from ingest.syncing.domain import Entry, Fetched, Item, Problem, Source, SyncReport
+from ingest.syncing.domain import Entry, Item, Problem, Source, SyncReport
 from ingest.syncing.ownership import Ownership
-from ingest.syncing.plan import Changed, Plan, Redescribed, Unchanged, described, narrowed, printable
-from ingest.syncing.state import Recorded, SourceState, open_state
+from ingest.syncing.plan import Changed, Plan, Redescribed, Unchanged, narrowed, printable
+from ingest.syncing.state import SourceState, open_state
+from ingest.syncing.work import TOGETHER, Batch, Outcomes, SyncRun, Work, ingesting
 from retrieval.access import tenant_id
-from retrieval.errors import SourceUnavailable, UnreadableDocument
-from retrieval.models.protocols import Embedder
-from retrieval.settings import IngestSettings, SyncSettings
+from retrieval.errors import SourceUnavailable
 
-_TOGETHER = 1000
-"""Documents claimed, fetched and recorded at a time."""
 _FEW = 10
 """Where fewer are gone, the share of the source says nothing."""
-_MAY_PASS = frozenset({"too_slow", "parser_crashed", "refused_by_database", "refused_by_embedder", "unreadable_file"})
-"""Failures of the hour rather than of the bytes: such a document is read again in the next run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncRun:
-    """How to sync. `opening` gives the source that a declaration stands for."""
-
-    dsn: str
-    embedder: Embedder
-    ingest: IngestSettings
-    settings: SyncSettings
-    opening: Callable[[Declared, SyncSettings, IngestSettings], AbstractContextManager[Source]]
-    workers: int = 1
-    dry_run: bool = False
-    allow_mass_delete: bool = False
-    on_document: Callable[[str], None] = lambda _outcome: None
-
-
-@dataclass(slots=True)
-class _Outcomes:
-    """Collects what happened. `present` is all that the source lists, `documents` what its owner wants of it."""
-
-    run: SyncRun
-    present: set[str] = field(default_factory=set)
-    documents: set[str] = field(default_factory=set)
-    unchanged: int = 0
-    fetched: int = 0
-    chunks: int = 0
-    indexed: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """One run at one source."""
-
-    run: SyncRun
-    declared: Declared
-    state: SourceState
-    plan: Plan
-    outcomes: _Outcomes
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Decisions to be carried out together."""
-
-    asides: list[Entry] = field(default_factory=list)
-    redescribed: list[SourceFile] = field(default_factory=list)
-    changed: list[Changed] = field(default_factory=list)
-
-    def is_full(self, max_bytes: int) -> bool:
-        entries = len(self.asides) + len(self.redescribed) + len(self.changed)
-        return entries >= _TOGETHER or sum(changed.entry.size for changed in self.changed) >= max_bytes
 
 
 def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
@@ -98,7 +35,7 @@ def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
     `InvalidSources`; documents already stored stay stored, and the next run carries on.
     """
     begun = time.monotonic()
-    outcomes = _Outcomes(run)
+    outcomes = Outcomes(run)
     with open_state(run.dsn, tenant_id(declared.tenant), declared.name) as state:
         if state.lock():
             _alone(run, declared, state, outcomes)
@@ -107,66 +44,69 @@ def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
     return _report(declared, outcomes, time.monotonic() - begun)
 
 
-def _alone(run: SyncRun, declared: Declared, state: SourceState, outcomes: _Outcomes) -> None:
+def _alone(run: SyncRun, declared: Declared, state: SourceState, outcomes: Outcomes) -> None:
     owner = Ownership(declared)
     if not run.dry_run:
+        add_tenant(run.dsn, tenant_id(declared.tenant))
         state.begin()
-    known = _narrow(run, owner, state)
-    made_by = recipe(_ingesting(run, declared))
+    known = _narrow(owner, state, outcomes)
+    made_by = recipe(ingesting(run, declared))
     plan = Plan(owner=owner, known=known, recipe=made_by, max_file_bytes=run.ingest.max_file_bytes)
-    work = _Work(run=run, declared=declared, state=state, plan=plan, outcomes=outcomes)
+    work = Work(run=run, declared=declared, state=state, plan=plan, outcomes=outcomes)
     try:
         with run.opening(declared, run.settings, run.ingest) as source:
             for batch in _batches(work, source):
-                _carry_out(work, source, batch)
+                carry_out(work, source, batch)
     except SourceUnavailable as error:
-        outcomes.problems.append(Problem(code=error.code, message=str(error)))
+        outcomes.stop(error)
     if not outcomes.problems:
         _remove(work)
     if not run.dry_run:
         state.end("incomplete" if outcomes.problems else "complete")
 
 
-def _narrow(run: SyncRun, owner: Ownership, state: SourceState) -> dict[str, Item]:
+def _narrow(owner: Ownership, state: SourceState, outcomes: Outcomes) -> dict[str, Item]:
     """What is known of the source, after permissions that the rules no longer give were taken away: that waits for no
     source, no parser and no model."""
     known = state.items()
     narrower = list(narrowed(known.values(), owner))
-    for at in range(0, len(narrower), _TOGETHER):
-        some = narrower[at : at + _TOGETHER]
-        if not run.dry_run:
+    for at in range(0, len(narrower), TOGETHER):
+        some = narrower[at : at + TOGETHER]
+        if not outcomes.run.dry_run:
             state.describe(some)
-            known.update({source.uri: replace(known[source.uri], acl=sorted(source.acl)) for source in some})
+        for source in some:
+            known[source.uri] = replace(known[source.uri], acl=sorted(source.acl))
+            outcomes.update(source.uri)
     return known
 
 
-def _batches(work: _Work, source: Source) -> Iterator[_Batch]:
+def _batches(work: Work, source: Source) -> Iterator[Batch]:
     """What is to be done, a part at a time. A listing that breaks off is a `Problem`; what it gave still stands."""
-    batch = _Batch()
+    batch = Batch()
     try:
         for listed in source.entries(work.plan.known, work.plan.settled()):
             _decide(work, listed, batch)
             if batch.is_full(work.run.settings.batch_bytes):
                 yield batch
-                batch = _Batch()
+                batch = Batch()
     except SourceUnavailable as error:
-        work.outcomes.problems.append(Problem(code=error.code, message=str(error)))
+        work.outcomes.stop(error)
     yield batch
 
 
-def _decide(work: _Work, listed: Entry | Failure, batch: _Batch) -> None:
+def _decide(work: Work, listed: Entry | Failure, batch: Batch) -> None:
     outcomes, item = work.outcomes, work.plan.known.get(listed.uri)
     if len(outcomes.present) >= work.run.settings.max_entries:
         raise SourceUnavailable(f"it lists more than {work.run.settings.max_entries} entries")
     if isinstance(listed, Entry) and not listed.aside and not work.plan.wants(listed):
         return
     if listed.uri in outcomes.present:
-        _fail(outcomes, Failure(uri=printable(listed.uri), reason="duplicate_uri", message="the source lists it twice"))
+        outcomes.fail(Failure(uri=printable(listed.uri), reason="duplicate_uri", message="the source lists it twice"))
         return
     outcomes.present.add(listed.uri)
     if isinstance(listed, Failure):
         outcomes.documents.add(listed.uri)
-        _fail(outcomes, listed)
+        outcomes.fail(listed)
     elif listed.aside:
         if item is None or (item.marker, item.remembered) != (listed.marker, listed.remembered) or item.recipe:
             batch.asides.append(listed)
@@ -175,7 +115,7 @@ def _decide(work: _Work, listed: Entry | Failure, batch: _Batch) -> None:
         _decide_document(work, listed, batch)
 
 
-def _decide_document(work: _Work, entry: Entry, batch: _Batch) -> None:
+def _decide_document(work: Work, entry: Entry, batch: Batch) -> None:
     match work.plan.decide(entry):
         case Unchanged():
             work.outcomes.unchanged += 1
@@ -185,100 +125,10 @@ def _decide_document(work: _Work, entry: Entry, batch: _Batch) -> None:
         case Changed() as changed:
             batch.changed.append(changed)
         case Failure() as failure:
-            _fail(work.outcomes, failure)
+            work.outcomes.fail(failure)
 
 
-def _carry_out(work: _Work, source: Source, batch: _Batch) -> None:
-    if work.run.dry_run:
-        work.outcomes.updated += [described.uri for described in batch.redescribed]
-        work.outcomes.indexed += [changed.entry.uri for changed in batch.changed]
-        return
-    _redescribe(work, batch.redescribed)
-    entries = [*batch.asides, *(changed.entry for changed in batch.changed)]
-    own = work.state.claim(entries) if entries else frozenset()
-    for entry in entries:
-        if entry.uri not in own:
-            message = "it belongs to another source"
-            _fail(work.outcomes, Failure(uri=entry.uri, reason="duplicate_uri", message=message))
-    work.state.record([Recorded(entry=entry, recipe="") for entry in batch.asides])
-    changed = {changed.entry.uri: changed for changed in batch.changed if changed.entry.uri in own}
-    with tempfile.TemporaryDirectory(prefix="pincite-sync-") as folder:
-        for some in _fetched(work, source, changed, Path(folder)):
-            _ingest(work, changed, some)
-
-
-def _redescribe(work: _Work, sources: Sequence[SourceFile]) -> None:
-    """New permissions and metadata for texts that are the stored ones: nothing is embedded again."""
-    if not sources:
-        return
-    try:
-        work.state.describe(sources)
-    except UnreadableDocument as error:
-        if len(sources) > 1:
-            for source in sources:
-                _redescribe(work, [source])
-        else:
-            _fail(work.outcomes, Failure(uri=sources[0].uri, reason=error.reason, message=str(error)))
-        return
-    for source in sources:
-        work.outcomes.updated.append(source.uri)
-        work.run.on_document("updated")
-
-
-def _fetched(work: _Work, source: Source, changed: Mapping[str, Changed], folder: Path) -> Iterator[list[Fetched]]:
-    """The documents' bytes, as many at a time as may lie on the disk."""
-    some: list[Fetched] = []
-    size = 0
-    for got in source.fetch([each.entry for each in changed.values()], folder) if changed else ():
-        if isinstance(got, Failure):
-            _fail(work.outcomes, got)
-            continue
-        work.outcomes.fetched += 1
-        some.append(got)
-        size += got.path.stat().st_size
-        if size >= work.run.settings.batch_bytes:
-            yield some
-            _clear(some, folder)
-            some, size = [], 0
-    yield some
-
-
-def _clear(some: Sequence[Fetched], folder: Path) -> None:
-    """Takes the fetched files away; those that are the source's own stay."""
-    for got in some:
-        if got.path.is_relative_to(folder):
-            got.path.unlink()
-
-
-def _ingest(work: _Work, changed: Mapping[str, Changed], some: Sequence[Fetched]) -> None:
-    """Stores them, and then notes the state in which they were."""
-    if not some:
-        return
-    sources = [described(got.entry.uri, changed[got.entry.uri].said, got.path) for got in some]
-    selection = Selection(sources=tuple(sources), failures=(), present=frozenset(), scopes=())
-    report = ingest(_ingesting(work.run, work.declared), selection)
-    outcomes = work.outcomes
-    outcomes.indexed += report.indexed
-    outcomes.updated += report.updated
-    outcomes.failures += report.failures
-    outcomes.chunks += report.chunks
-    failures = {failure.uri: failure for failure in report.failures}
-    work.state.record(
-        [
-            _recorded(changed[got.entry.uri], got.entry, failures.get(got.entry.uri))
-            for got in some
-            if got.entry.uri not in failures or failures[got.entry.uri].reason not in _MAY_PASS
-        ]
-    )
-
-
-def _recorded(changed: Changed, entry: Entry, failure: Failure | None) -> Recorded:
-    if failure is None:
-        return Recorded(entry=entry, recipe=changed.recipe)
-    return Recorded(entry=entry, recipe=changed.recipe, failure=failure.reason, message=failure.message)
-
-
-def _remove(work: _Work) -> None:
+def _remove(work: Work) -> None:
     """Removes what is no longer at the source, unless that is suspiciously much of it."""
     known, outcomes = work.plan.known, work.outcomes
     gone = sorted(known.keys() - outcomes.documents)
@@ -296,30 +146,15 @@ def _remove(work: _Work) -> None:
         work.state.forget([uri for uri in gone if uri not in outcomes.present])
 
 
-def _is_suspicious(work: _Work, gone: int) -> bool:
+def _is_suspicious(work: Work, gone: int) -> bool:
     stored = sum(item.stored for item in work.plan.known.values())
     if gone and not work.outcomes.documents:
         return True
     return gone >= _FEW and gone * 100 > stored * work.run.settings.max_delete_percent
 
 
-def _fail(outcomes: _Outcomes, failure: Failure) -> None:
-    outcomes.failures.append(failure)
-    outcomes.run.on_document("failures")
-
-
-def _ingesting(run: SyncRun, declared: Declared) -> Run:
-    return Run(
-        dsn=run.dsn,
-        tenant=tenant_id(declared.tenant),
-        embedder=run.embedder,
-        settings=run.ingest,
-        workers=run.workers,
-        on_document=lambda outcome, _chunks: run.on_document(outcome),
-    )
-
-
-def _report(declared: Declared, outcomes: _Outcomes, seconds: float) -> SyncReport:
+def _report(declared: Declared, outcomes: Outcomes, seconds: float) -> SyncReport:
+    indexed = frozenset(outcomes.indexed)
     return SyncReport(
         tenant=declared.tenant,
         source=declared.name,
@@ -327,7 +162,7 @@ def _report(declared: Declared, outcomes: _Outcomes, seconds: float) -> SyncRepo
         unchanged=outcomes.unchanged,
         fetched=outcomes.fetched,
         indexed=tuple(outcomes.indexed),
-        updated=tuple(outcomes.updated),
+        updated=tuple(uri for uri in outcomes.updated if uri not in indexed),
         removed=tuple(outcomes.removed),
         failures=tuple(outcomes.failures),
         problems=tuple(outcomes.problems),

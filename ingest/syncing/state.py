@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from ingest.store import TenantWriter, add_tenant, connected
+from ingest.store import TenantWriter, connected
 from ingest.syncing.domain import Entry, Item
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
@@ -98,7 +98,6 @@ class SourceState(TenantWriter):
 @contextmanager
 def open_state(dsn: str, tenant: TenantId, source: str) -> Iterator[SourceState]:
     """The state of one source, over a connection of its own. Raises `StoreUnavailable`."""
-    add_tenant(dsn, tenant)
     with connected(dsn) as connection:
         yield SourceState(connection, tenant, source)
 
