@@ -66,6 +66,9 @@ bench-writing: $(VENV)/.installed ## Measure writing against raw COPY BINARY
 bench-revocation: $(VENV)/.installed ## Measure what it costs to take a group's permission on 1,000 chunks away
 	$(BIN)/python -m evals.benchmarks.revocation --data-dir .pincite/bench/revocation $(ARGS)
 
+bench-syncing: $(VENV)/.installed ## What a sync of a tree of 5,000 files touches, the first time and after
+	$(BIN)/python -m evals.benchmarks.syncing --data-dir .pincite/bench/syncing $(ARGS)
+
 bench-fusion: $(VENV)/.installed ## Compare ways to fuse the two legs (ARGS: folders of sets in BEIR's format)
 	$(BIN)/python -m evals.benchmarks.fusion $(ARGS)
 

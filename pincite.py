@@ -11,6 +11,7 @@ from evals.demo import demo_command
 from ingest.cli import ingest_command
 from ingest.queueing.cli import jobs, worker_command
 from ingest.webhooks.cli import webhooks
+from ingest.syncing.cli import sync_command
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="Answers questions from your own documents, and cites the exact place.",
 )
 app.command("ingest")(ingest_command)
+app.command("sync")(sync_command)
 app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)

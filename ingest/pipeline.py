@@ -120,6 +120,11 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     )
 
 
+def recipe(run: Run) -> str:
+    """What, besides a file's bytes, decides what is stored of it."""
+    return f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
+
+
 def _revoke(
     run: Run,
     writer: TenantWriter,
@@ -175,8 +180,7 @@ def examine_sources(
     def fingerprint(uri: str) -> bytes | None:
         return known[uri].fingerprint if uri in known else None
 
-    recipe = f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
-    return examine(parsers, sources, fingerprint, recipe, run.settings)
+    return examine(parsers, sources, fingerprint, recipe(run), run.settings)
 
 
 def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: Outcomes) -> Iterator[Parsed]:

@@ -82,7 +82,9 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class Found:
+    """A file on disk. `relative` is its place below the folder."""
+
     path: Path
     uri: str
     relative: str
@@ -93,11 +95,11 @@ def select(request: Request) -> Selection:
 
     Raises `InvalidManifest`, `InvalidPrincipal`, and FileNotFoundError for a path that does not exist.
     """
-    entries = _read_manifest(request.manifest) if request.manifest else {}
+    entries = read_manifest(request.manifest) if request.manifest else {}
     roots = [_absolute(path) for path in request.paths]
     if request.manifest and not roots:
         roots = [_absolute(request.manifest).parent]
-    walked = {root: tuple(_walk(root, request.prefix)) for root in roots}
+    walked = {root: tuple(walk(root, request.prefix)) for root in roots}
     on_disk = [file for files in walked.values() for file in files]
     folders = {root: files for root, files in walked.items() if root.is_dir()}
     if request.paths:
@@ -111,16 +113,16 @@ def select(request: Request) -> Selection:
 
 def _selection(
     request: Request,
-    found: Sequence[_Found],
+    found: Sequence[Found],
     entries: Mapping[str, ManifestEntry],
-    folders: Mapping[Path, Sequence[_Found]],
+    folders: Mapping[Path, Sequence[Found]],
 ) -> Selection:
-    wanted = _filter(request.include, request.exclude)
+    wanted = globs(request.include, request.exclude)
     sources: dict[str, SourceFile] = {}
     failures: list[Failure] = []
     present: set[str] = set()
     for file in found:
-        source = _source(request, file, entries.get(_key(file.path)))
+        source = _source(request, file, entries.get(file_key(file.path)))
         present.add(source.uri)
         if not wanted(file.relative):
             continue
@@ -138,7 +140,7 @@ def _selection(
     )
 
 
-def _source(request: Request, file: _Found, entry: ManifestEntry | None) -> SourceFile:
+def _source(request: Request, file: Found, entry: ManifestEntry | None) -> SourceFile:
     allow = frozenset(entry.allow) if entry is not None and entry.allow else request.acl
     return SourceFile(
         path=file.path,
@@ -184,7 +186,7 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow symlinks
 
 
-def _key(path: Path) -> str:
+def file_key(path: Path) -> str:
     """A file's name for comparing: the same whichever way its accents are composed."""
     return unicodedata.normalize("NFC", os.path.normpath(path))
 
@@ -193,29 +195,30 @@ def _uri(root: Path, prefix: str | None, relative: str) -> str:
     return unicodedata.normalize("NFC", f"{prefix or root.name}/{relative}")
 
 
-def _unused(entries: Mapping[str, ManifestEntry], found: Sequence[_Found], roots: Sequence[Path]) -> list[Failure]:
+def _unused(entries: Mapping[str, ManifestEntry], found: Sequence[Found], roots: Sequence[Path]) -> list[Failure]:
     """Entries for files that are not there: silence would leave a misspelt file with the command line's permissions."""
-    used = {_key(file.path) for file in found}
-    inside = [key for key in entries.keys() - used if any(Path(key).is_relative_to(_key(root)) for root in roots)]
+    used = {file_key(file.path) for file in found}
+    inside = [key for key in entries.keys() - used if any(Path(key).is_relative_to(file_key(root)) for root in roots)]
     return [
         Failure(uri=entries[key].path, reason="not_found", message="the manifest names it, but it was not found")
         for key in sorted(inside)
     ]
 
 
-def _listed(folder: Path, key: str, prefix: str | None) -> _Found:
-    relative = Path(key).relative_to(_key(folder)).as_posix()
+def _listed(folder: Path, key: str, prefix: str | None) -> Found:
+    relative = Path(key).relative_to(file_key(folder)).as_posix()
     named = folder / relative
     if not named.exists():
         # On disk its accents may be composed differently.
-        named = next((path for path in folder.rglob("*") if _key(path) == key), named)
-    return _Found(path=named, uri=_uri(folder, prefix, relative), relative=relative)
+        named = next((path for path in folder.rglob("*") if file_key(path) == key), named)
+    return Found(path=named, uri=_uri(folder, prefix, relative), relative=relative)
 
 
-def _walk(root: Path, prefix: str | None) -> Iterator[_Found]:
+def walk(root: Path, prefix: str | None) -> Iterator[Found]:
+    """The files below a folder that may be documents, in order. Raises OSError for a folder that cannot be read."""
     if root.is_file():
-        name = _key(Path(root.name))
-        yield _Found(path=root, uri=_uri(root, prefix, name) if prefix else name, relative=name)
+        name = file_key(Path(root.name))
+        yield Found(path=root, uri=_uri(root, prefix, name) if prefix else name, relative=name)
         return
 
     def stop(error: OSError) -> None:
@@ -230,11 +233,12 @@ def _walk(root: Path, prefix: str | None) -> Iterator[_Found]:
                 continue
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
                 continue
-            relative = _key(path.relative_to(root))
-            yield _Found(path=path, uri=_uri(root, prefix, relative), relative=relative)
+            relative = file_key(path.relative_to(root))
+            yield Found(path=path, uri=_uri(root, prefix, relative), relative=relative)
 
 
-def _filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+def globs(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a name matches. Raises `InputError` for what is no glob."""
     try:
         # Not re2, which it would take where that is installed: a file's name need not be text.
         included = GitIgnoreSpec.from_lines(include or ["*"], backend="simple")
@@ -244,14 +248,14 @@ def _filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], b
     return lambda relative: included.match_file(relative) and not excluded.match_file(relative)
 
 
-def _read_manifest(manifest: Path) -> dict[str, ManifestEntry]:
+def read_manifest(manifest: Path) -> dict[str, ManifestEntry]:
     """Entries by the file they describe. Raises `InvalidManifest`, naming the entry."""
     found: dict[str, ManifestEntry] = {}
     try:
         text = manifest.read_text(encoding="utf-8-sig")
         for entry in _jsonl(text) if manifest.suffix == ".jsonl" else _yaml(text):
             _check_entry(entry)
-            _enter(found, _key(_absolute(manifest).parent / entry.path), entry)
+            _enter(found, file_key(_absolute(manifest).parent / entry.path), entry)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InvalidManifest(f"{manifest}: {_one_line(error)}") from error
     return found

@@ -47,11 +47,11 @@ class KnownDocument:
 
     def described_as(self, source: SourceFile) -> bool:
         """True when permissions and metadata are the ones its owner gives now."""
-        return frozenset(self.acl) == source.acl and _typed(self.metadata) == _typed(source.metadata)
+        return frozenset(self.acl) == source.acl and typed(self.metadata) == typed(source.metadata)
 
 
-def _typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
-    """To Python, 1 equals True."""
+def typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
+    """The metadata, comparable: to Python, 1 equals True."""
     return {key: (isinstance(value, bool), value) for key, value in metadata.items()}
 
 

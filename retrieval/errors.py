@@ -8,6 +8,7 @@ PinciteError
 │   ├── InvalidFilter           names the field that is unknown or holds other things
 │   ├── InvalidResponseFormat   names the place in the JSON schema
 │   ├── InvalidManifest
+│   ├── InvalidSources          the file that declares what is synced
 │   ├── InvalidDataset
 │   ├── InvalidSettings
 │   ├── UrlRefused              a URL that we do not call: not public, not http, a port that is not open
@@ -27,6 +28,7 @@ PinciteError
     ├── Overloaded              more was asked at once than is served in time; asked later, it will be
     ├── StoreUnavailable        Postgres: not reachable, or gave up
     ├── StoreUnsupported        Postgres: too old, or without a good enough pgvector
+    ├── SourceUnavailable       what is synced could not be listed to its end
     ├── EmbedderUnavailable
     ├── RerankerUnavailable
     ├── InvalidStructuredAnswer the model's JSON does not fit the schema, mended or not
@@ -75,6 +77,10 @@ class InvalidResponseFormat(InputError):
 
 class InvalidManifest(InputError):
     code = "invalid_manifest"
+
+
+class InvalidSources(InputError):
+    code = "invalid_sources"
 
 
 class InvalidDataset(InputError):
@@ -173,6 +179,10 @@ class StoreUnavailable(DependencyError):
 
 class StoreUnsupported(DependencyError):
     code = "store_unsupported"
+
+
+class SourceUnavailable(DependencyError):
+    code = "source_unavailable"
 
 
 class EmbedderUnavailable(DependencyError):

@@ -375,6 +375,20 @@ class WebhookSettings(BaseSettings):
     keep_days: float = Field(30.0, gt=0, description="Days a message is kept, to be listed and replayed")
 
 
+class SyncSettings(BaseSettings):
+    """Sources that the index follows, and the limits of a sync."""
+
+    model_config = _group("PINCITE_SYNC_")
+
+    sources: Path | None = Field(None, description="The YAML file that declares the sources (README)")
+    max_delete_percent: float = Field(
+        50.0, ge=0, le=100, description="Most of a source a sync may remove without --allow-mass-delete"
+    )
+    max_entries: int = Field(1_000_000, ge=1, description="A source that lists more is left as it is")
+    batch_bytes: int = Field(256 * 1024 * 1024, ge=1, description="Disk that fetched documents may take at once")
+    timeout: float = Field(30.0, gt=0, description="Seconds a source may be silent")
+
+
 class TelemetrySettings(BaseSettings):
     """What an operator sees of the service, besides `/metrics`."""
 
@@ -425,4 +439,5 @@ class Settings:
     worker: WorkerSettings = field(default_factory=partial(read_group, WorkerSettings))
     outbound: OutboundSettings = field(default_factory=partial(read_group, OutboundSettings))
     webhooks: WebhookSettings = field(default_factory=partial(read_group, WebhookSettings))
+    sync: SyncSettings = field(default_factory=partial(read_group, SyncSettings))
     telemetry: TelemetrySettings = field(default_factory=partial(read_group, TelemetrySettings))

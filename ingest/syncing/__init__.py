@@ -1,0 +1,1 @@
+"""Sources that the index follows: folders, object stores, git repositories, websites."""
