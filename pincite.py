@@ -10,8 +10,8 @@ from evals.cli import eval_command
 from evals.demo import demo_command
 from ingest.cli import ingest_command
 from ingest.queueing.cli import jobs, worker_command
-from ingest.webhooks.cli import webhooks
 from ingest.syncing.cli import sync_command
+from ingest.webhooks.cli import webhooks
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
