@@ -9,6 +9,7 @@ from api.cli import serve
 from evals.cli import eval_command
 from evals.demo import demo_command
 from ingest.cli import ingest_command
+from ingest.deleting.cli import delete_command, receipts
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="Answers questions from your own documents, and cites the exact place.",
 )
 app.command("ingest")(ingest_command)
+app.command("delete")(delete_command)
 app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)
@@ -28,6 +30,7 @@ app.command("serve")(serve)
 app.command("eval")(eval_command)
 app.command("demo")(demo_command)
 app.add_typer(keys, name="keys")
+app.add_typer(receipts, name="receipts")
 app.add_typer(budgets, name="budgets")
 app.add_typer(database, name="db")
 

@@ -44,6 +44,7 @@ from retrieval.errors import (
     RerankerUnavailable,
     StoreUnavailable,
     StoreUnsupported,
+    TenantLeaving,
     Unauthenticated,
     UnreadableDocument,
 )
@@ -62,6 +63,7 @@ STATUS: Mapping[type[PinciteError], int] = {
     UnreadableDocument: 422,
     AccessDenied: 403,
     Unauthenticated: 401,
+    TenantLeaving: 403,
     NotFound: 404,
     Conflict: 409,
     IdempotencyKeyReused: 409,

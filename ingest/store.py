@@ -10,16 +10,18 @@ from uuid import UUID, uuid5
 import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
+from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from ingest.deleting.belongings import GO_WITH_A_DOCUMENT, SHOWING
 from ingest.domain import Chunk, SourceFile
 from ingest.examining import Parsed
 from retrieval.access import TenantId
 from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, reference_statement, tenant_statement
-from retrieval.database.store import tenant_identity
+from retrieval.database.store import tenant_entry
 from retrieval.errors import UnreadableDocument
 from retrieval.models.protocols import Vectors
 
@@ -134,18 +136,24 @@ class TenantWriter:
     def remove(self, uri: str) -> None:
         """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
         with self._turn():
-            documents = [stored.document_id for stored in self._stored([uri]).values()]
-            self._take_away(documents)
-            self._run(_statement("remove_documents"), document_ids=documents)
-            self._withdraw(documents)
-            self._forget(documents)
+            self._discard([self._document_id(uri)])
+
+    def _discard(self, documents: Sequence[UUID]) -> dict[str, int]:
+        """Takes the documents away with all that came from them: how many rows of each table."""
+        self._uncount(documents)
+        self._count(documents, sign=-1)
+        self._run(_leaving("drop_uncounted_terms"), document_ids=documents)
+        for table, count in (("field_statistics", "document_count"), ("principal_statistics", "chunk_count")):
+            named = {"table": sql.Identifier(table), "count": sql.Identifier(count)}
+            self._run(_leaving("drop_uncounted").composed(**named))
+        return {part.table: self._run(part.removing, document_ids=documents) for part in GO_WITH_A_DOCUMENT}
 
     def _stored(self, uris: Iterable[str]) -> dict[str, _StoredDocument]:
         found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
         return {stored.uri: stored for stored in found}
 
     def _document_id(self, uri: str) -> UUID:
-        return uuid5(_DOCUMENT_IDS, f"{self._tenant}/{uri}")
+        return document_id_of(self._tenant, uri)
 
     def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
         self._run(_statement("create_staging"))
@@ -169,17 +177,21 @@ class TenantWriter:
         self._run(_statement("count_fields"), document_ids=documents, sign=1)
 
     def _delist(self, documents: Sequence[UUID]) -> None:
-        self._run(_statement("count_fields"), document_ids=documents, sign=-1)
-        self._run(_statement("count_principals"), document_ids=documents, sign=-1)
+        self._uncount(documents)
         self._run(_statement("remove_grants"), document_ids=documents)
 
+    def _uncount(self, documents: Sequence[UUID]) -> None:
+        self._run(_statement("count_fields"), document_ids=documents, sign=-1)
+        self._run(_statement("count_principals"), document_ids=documents, sign=-1)
+
     def _withdraw(self, documents: Sequence[UUID]) -> None:
-        """Takes back the answers that show the documents. Late: until the end nobody can write those rows."""
-        self._run(_statement("withdraw_kept"), document_ids=documents)
+        """Takes back the answers that show the documents."""
+        for part in SHOWING:
+            self._run(part.removing, document_ids=documents)
 
     def _forget(self, documents: Sequence[UUID]) -> None:
         """Drops kept answers that cite the documents. Last: who keeps one holds its documents, and is waited for."""
-        self._run(_statement("forget_answers"), document_ids=documents)
+        self._run(_leaving("forget_answers"), document_ids=documents)
 
     def _count(self, documents: Sequence[UUID], *, sign: int) -> None:
         self._run(_statement("count_terms"), document_ids=documents, sign=sign)
@@ -198,7 +210,7 @@ class TenantWriter:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with store_errors(), self._connection.transaction():
-            for statement in tenant_identity(self._tenant, _STATEMENT_SECONDS):
+            for statement in tenant_entry(self._tenant, _STATEMENT_SECONDS):
                 self._connection.execute(statement)
             yield
 
@@ -214,6 +226,11 @@ class TenantWriter:
         """The statement for each row of parameters, without waiting for one before the next is sent."""
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.query, [row | {"tenant_id": self._tenant} for row in rows])
+
+
+def document_id_of(tenant: TenantId, uri: str) -> UUID:
+    """The id that the document of this uri has, or would have."""
+    return uuid5(_DOCUMENT_IDS, f"{tenant}/{uri}")
 
 
 @contextmanager
@@ -278,3 +295,7 @@ def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
 
 def _statement(name: str) -> TenantStatement:
     return tenant_statement("ingest", name)
+
+
+def _leaving(name: str) -> TenantStatement:
+    return tenant_statement("ingest.deleting", name)

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from retrieval.access import Caller, TenantId, caller
 from retrieval.database.statements import TenantStatement, tenant_statement
-from retrieval.database.store import Store
+from retrieval.database.store import CallerSession, Store
 from retrieval.errors import AnswerInterrupted, AnswerWithdrawn, IdempotencyKeyReused, NotFound
 from retrieval.keeping.identity import Owner, slot_of
 from retrieval.settings import KeepingSettings
@@ -76,6 +76,11 @@ class _Id:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Holding:
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _KeptBatch:
     request: bytes
     state: str
@@ -121,11 +126,16 @@ class Shelf:
         """Puts the batches of the tenant's answers down and renews their leases. Those that are still kept, and
         whether somebody at another process follows them.
 
-        An answer that is not is withdrawn, or another process has taken it for dead. Whenever one has ended, more is
+        An answer that is not is withdrawn, by who changed what it shows or here, because it shows what is gone; or
+        another process has taken it for dead. Whenever one has ended, more is
         taken away of what is past its time or beyond the tenant's share than one answer adds.
         """
-        shown = [(batch.answer_id, *source) for batch in batches for source in batch.sources]
         async with self._store.session(_writer(tenant)) as session:
+            gone = await _gone(session, batches)
+            if gone:
+                await session.rows(_Id, _statement("withdraw_answers"), answer_ids=list(gone))
+            batches = [batch for batch in batches if batch.answer_id not in gone]
+            shown = _shown(batches)
             living = await session.rows(_Living, _statement("put_events"), **_columns(batches), **self._times)
             if shown:
                 answers, documents, versions = map(list, zip(*shown, strict=True))
@@ -161,6 +171,21 @@ class Shelf:
         if not events and running and not rows[0].alive:
             raise AnswerInterrupted("the process that wrote this answer is gone: ask again with the same key")
         return Kept(request=rows[0].request, events=events, running=running)
+
+
+async def _gone(session: CallerSession, batches: Sequence[Batch]) -> frozenset[UUID]:
+    """The answers that show what is not there any more; what the others show is there until the transaction's end."""
+    shown = _shown(batches)
+    if not shown:
+        return frozenset()
+    _, documents, versions = map(list, zip(*shown, strict=True))
+    holding = await session.rows(_Holding, _statement("hold_shown"), document_ids=documents, versions=versions)
+    standing = {row.position for row in holding}
+    return frozenset(answer_id for at, (answer_id, *_) in enumerate(shown, start=1) if at not in standing)
+
+
+def _shown(batches: Sequence[Batch]) -> list[tuple[UUID, UUID, int]]:
+    return [(batch.answer_id, *source) for batch in batches for source in batch.sources]
 
 
 def _columns(batches: Sequence[Batch]) -> dict[str, object]:

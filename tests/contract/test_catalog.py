@@ -92,7 +92,15 @@ def test_the_app_role_is_an_ordinary_one(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["retrieval", "retrieval.search", "retrieval.spending", "retrieval.caching", "retrieval.keeping", "ingest"],
+    [
+        "retrieval",
+        "retrieval.search",
+        "retrieval.spending",
+        "retrieval.caching",
+        "retrieval.keeping",
+        "ingest",
+        "ingest.deleting",
+    ],
 )
 def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:
     """Every table with tenant data in a statement is pinned by `tenant_id = %(tenant_id)s` or joined on tenant_id."""
@@ -100,7 +108,7 @@ def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:
         r"\b(?:FROM|JOIN|UPDATE)\s+(documents|chunks|embeddings|chunk_terms|term_statistics|language_statistics"
         r"|grants|principal_statistics|document_fields|field_statistics"
         r"|spending_accounts|spending_calls|spending_windows|budgets|cached_answers|answer_claims"
-        r"|kept_answers|kept_events|kept_sources)\b"
+        r"|kept_answers|kept_events|kept_sources|deletion_receipts|deleted_documents)\b"
     )
     for file in resources.files(package).joinpath("sql").iterdir():
         text = re.sub(r"--.*", "", file.read_text())
