@@ -18,6 +18,7 @@ from retrieval.keeping.identity import Owner, slot_of
 from retrieval.settings import KeepingSettings
 
 State = Literal["running", "finished", "failed"]
+WITHDRAWN = "a document this answer shows was changed or taken away: ask anew, with another key"
 Source = tuple[UUID, int]
 """A document, and which version of it."""
 
@@ -146,6 +147,12 @@ class Shelf:
                 await session.rows(_Id, _statement("sweep_kept"), most=self._most)
         return {row.answer_id: row.followed for row in living}
 
+    async def withdrawn(self, tenant: TenantId, answers: Sequence[UUID]) -> frozenset[UUID]:
+        """Those of the answers that show what was changed or taken away."""
+        async with self._store.session(_writer(tenant)) as session:
+            rows = await session.rows(_Id, _statement("withdrawn_answers"), answer_ids=list(answers))
+        return frozenset(row.answer_id for row in rows)
+
     async def follow(self, owner: Owner, answer_id: UUID, seconds: float) -> None:
         """Whoever writes this answer is to go on for these seconds: somebody reads it."""
         async with self._store.session(owner.caller) as session:
@@ -165,7 +172,7 @@ class Shelf:
         if not rows:
             raise NotFound("no such answer is kept for you: only those asked for with an Idempotency-Key are")
         if not rows[0].standing:
-            raise AnswerWithdrawn("a document this answer shows was changed or taken away: ask anew, with another key")
+            raise AnswerWithdrawn(WITHDRAWN)
         events = _in_order((event for row in rows for event in _unpacked(row.events)), after)
         running = rows[0].state == "running"
         if not events and running and not rows[0].alive:
