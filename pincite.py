@@ -10,6 +10,7 @@ from evals.cli import eval_command
 from evals.demo import demo_command
 from ingest.cli import ingest_command
 from ingest.deleting.cli import delete_command, receipts
+from ingest.doctor.cli import doctor_command
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest_command)
 app.command("delete")(delete_command)
+app.command("doctor")(doctor_command)
 app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)

@@ -100,6 +100,7 @@ def test_the_app_role_is_an_ordinary_one(catalog: Catalog) -> None:
         "retrieval.keeping",
         "ingest",
         "ingest.deleting",
+        "ingest.doctor",
     ],
 )
 def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:

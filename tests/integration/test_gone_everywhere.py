@@ -218,6 +218,7 @@ COMMANDS = {
     "ingest": None,  # reads files, not the index
     "delete": None,  # prints receipts
     "receipts": None,
+    "doctor": None,  # counts and codes
     "usage": None,
     "serve": None,
     "eval": None,  # a corpus of its own
