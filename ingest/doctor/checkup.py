@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import psycopg
 from psycopg.rows import class_row
 
 from ingest.doctor.findings import EVERYWHERE, Finding
@@ -21,6 +22,7 @@ from retrieval.engine import IndexProfile
 from retrieval.models.protocols import Embedder
 from retrieval.settings import DatabaseSettings
 
+Connection = psycopg.Connection[Any]
 Row = TypeVar("Row")
 
 
@@ -63,25 +65,26 @@ def examine(checkup: Checkup, only: TenantId | None = None) -> Iterator[Finding]
 
     Raises `StoreUnavailable`.
     """
-    [*profiles] = _rows(checkup, IndexProfile, "index_profile", "retrieval")
-    profile = profiles[0] if profiles else None
-    tenants = _rows(checkup, _Tenant, "tenants")
-    yield from _server(checkup)
-    yield from _model(profile, checkup.embedder)
-    yield from _keys(checkup)
+    with connected(checkup.dsn) as connection:
+        profiles = _rows(connection, IndexProfile, "index_profile", "retrieval")
+        profile = profiles[0] if profiles else None
+        tenants = _rows(connection, _Tenant, "tenants")
+        yield from _server(checkup, connection)
+        yield from _model(profile, checkup.embedder)
+        yield from _keys(connection)
     yield from examine_nobodys(checkup.dsn, [tenant_id(each.tenant_id) for each in tenants], fix=checkup.fix)
     for each in tenants:
         if only in {None, each.tenant_id}:
             yield from _leaving(each) if each.leaving else _tenant(checkup, tenant_id(each.tenant_id), profile)
 
 
-def _server(checkup: Checkup) -> Iterator[Finding]:
-    with connected(checkup.dsn) as connection, store_errors():
+def _server(checkup: Checkup, connection: Connection) -> Iterator[Finding]:
+    with store_errors():
         version = check_server(connection)
-    settings = {each.name: each.setting for each in _rows(checkup, _Setting, "server_settings")}
-    [size] = _rows(checkup, _Found, "database_size")
-    [ledger] = _rows(checkup, _Found, "ledger_size")
-    [unread] = _rows(checkup, _Found, "unread_tables")
+    settings = {each.name: each.setting for each in _rows(connection, _Setting, "server_settings")}
+    [size] = _rows(connection, _Found, "database_size")
+    [ledger] = _rows(connection, _Found, "ledger_size")
+    [unread] = _rows(connection, _Found, "unread_tables")
     yield from pgvector_findings(version)
     yield from server_findings(settings, size.found, checkup.settings)
     yield from ledger_findings(ledger.found)
@@ -105,8 +108,8 @@ def _model(profile: IndexProfile | None, embedder: Embedder | None) -> Iterator[
         )  # fmt: skip
 
 
-def _keys(checkup: Checkup) -> Iterator[Finding]:
-    for keys in _rows(checkup, _Keys, "wide_keys"):
+def _keys(connection: Connection) -> Iterator[Finding]:
+    for keys in _rows(connection, _Keys, "wide_keys"):
         yield Finding(
             code="wide_keys", severity="info", tenant=keys.tenant_id, count=keys.found,
             what="keys that speak for anybody and see what is hidden", remedy="give each task a key of its own",
@@ -132,7 +135,7 @@ def _tenant(checkup: Checkup, tenant: TenantId, profile: IndexProfile | None) ->
         yield from examine_index(checkup.dsn, tenant, profile, chunks, checkup.index_from, fix=checkup.fix)
 
 
-def _rows(checkup: Checkup, row: type[Row], name: str, package: str = "ingest.doctor") -> list[Row]:
-    parameters: dict[str, Any] = {}
-    with connected(checkup.dsn) as connection, store_errors(), connection.cursor(row_factory=class_row(row)) as cursor:
-        return cursor.execute(reference_statement(package, name).query, parameters).fetchall()
+def _rows(connection: Connection, row: type[Row], name: str, package: str = "ingest.doctor") -> list[Row]:
+    nothing: dict[str, Any] = {}
+    with store_errors(), connection.cursor(row_factory=class_row(row)) as cursor:
+        return cursor.execute(reference_statement(package, name).query, nothing).fetchall()
