@@ -9,6 +9,8 @@ from api.cli import serve
 from evals.cli import eval_command
 from evals.demo import demo_command
 from ingest.cli import ingest_command
+from ingest.deleting.cli import delete_command, receipts
+from ingest.doctor.cli import doctor_command
 from ingest.queueing.cli import jobs, worker_command
 from ingest.syncing.cli import sync_command
 from ingest.webhooks.cli import webhooks
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest_command)
 app.command("sync")(sync_command)
+app.command("delete")(delete_command)
+app.command("doctor")(doctor_command)
 app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)
@@ -34,6 +38,7 @@ app.command("eval")(eval_command)
 app.command("demo")(demo_command)
 app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
+app.add_typer(receipts, name="receipts")
 app.add_typer(budgets, name="budgets")
 app.add_typer(webhooks, name="webhooks")
 app.add_typer(database, name="db")

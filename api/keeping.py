@@ -19,9 +19,16 @@ from api.streams import AnswerStream, NothingLeft
 from retrieval.access import TenantId
 from retrieval.domain import AnswerEvent
 from retrieval.engine import Engine
-from retrieval.errors import AnswerInterrupted, IdempotencyKeyReused, NotFound, PinciteError
+from retrieval.errors import (
+    AnswerInterrupted,
+    AnswerWithdrawn,
+    IdempotencyKeyReused,
+    NotFound,
+    PinciteError,
+    TenantLeaving,
+)
 from retrieval.keeping.identity import Owner
-from retrieval.keeping.shelf import Kept, Shelf, WireEvent
+from retrieval.keeping.shelf import WITHDRAWN, Kept, Shelf, WireEvent
 from retrieval.settings import KeepingSettings
 
 _FIRST_PAUSE = 0.02
@@ -107,7 +114,7 @@ class KeptAnswers:
         """Ends what is being written; whoever follows it elsewhere is told."""
         productions = list(self._running.values())
         for production in productions:
-            production.end("the server is stopping: ask again with the same key")
+            production.end(AnswerInterrupted("the server is stopping: ask again with the same key"))
         await asyncio.gather(*(production.ended() for production in productions))
         if self._writer is not None:
             self._writer.cancel()
@@ -131,7 +138,7 @@ class KeptAnswers:
             self._running = {each.answer_id: each for each in self._running.values() if not self._is_done(each)}
             for production in self._running.values():
                 if production.alone_for() > self._settings.grace and not production.followed_elsewhere:
-                    production.end("nobody followed the answer any more")
+                    production.end(AnswerInterrupted("nobody followed the answer any more"))
 
     def _is_done(self, production: Production) -> bool:
         given_up = production.state != "running" and production.alone_for() > self._settings.lease
@@ -145,6 +152,10 @@ class KeptAnswers:
     async def _try_to_write(self, tenant: TenantId, productions: list[Production]) -> None:
         try:
             await self._write_for(tenant, productions)
+        except TenantLeaving as error:
+            for production in productions:
+                production.end(error)
+                production.forgotten()
         except Exception as error:  # noqa: BLE001 - tried again, with what comes until then
             _log.warning("kept_answers_not_written", reason=str(error), exc_info=not isinstance(error, PinciteError))
 
@@ -159,6 +170,11 @@ class KeptAnswers:
                 production.written(batch, followed_elsewhere=living[production.answer_id])
             else:
                 production.forgotten()
+        lost = [each for each in due if each.answer_id not in living]
+        withdrawn = await self._shelf.withdrawn(tenant, [each.answer_id for each in lost]) if lost else frozenset()
+        for production in lost:
+            if production.answer_id in withdrawn:
+                production.end(AnswerWithdrawn(WITHDRAWN))
 
 
 def kept_answers(engine: Engine) -> KeptAnswers:

@@ -10,7 +10,7 @@ from api.streams import NothingLeft
 from api.wire import encoded, sources_of
 from retrieval.access import TenantId
 from retrieval.domain import AnswerEvent
-from retrieval.errors import AnswerInterrupted
+from retrieval.errors import AnswerInterrupted, PinciteError
 from retrieval.keeping.shelf import Batch, Source, State, WireEvent
 
 _STATES: Mapping[str, State] = {"finished": "finished", "error": "failed"}
@@ -43,7 +43,7 @@ class Production:
         self.followed_elsewhere = False
         self._kept = True
         self._news = asyncio.Event()
-        self._reason = ""
+        self._reason: PinciteError | None = None
         self._release = release
         self._work = asyncio.create_task(self._drive(events))
 
@@ -66,9 +66,9 @@ class Production:
         """Seconds since its last reader in this process left; 0 while there is one."""
         return 0.0 if self._followers else _now() - self._left_at
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: PinciteError) -> None:
         """Ends the work, if it is still going on; its last event says why."""
-        if not self._reason:  # once: a second time would break into its cleaning up
+        if self._reason is None:  # once: a second time would break into its cleaning up
             self._reason = reason
             self._work.cancel()
 
@@ -121,7 +121,7 @@ class Production:
             if self.state == "running":
                 raise RuntimeError("the answer ended without saying how")  # noqa: TRY301 - as if it had raised it
         except asyncio.CancelledError:
-            await self._fail(AnswerInterrupted(self._reason or "the answer was stopped"))
+            await self._fail(self._reason or AnswerInterrupted("the answer was stopped"))
         except Exception as error:  # noqa: BLE001 - handed to the readers
             await self._fail(error)
 

@@ -10,16 +10,20 @@ from uuid import UUID, uuid5
 import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
-from psycopg.rows import class_row
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ingest.deleting.belongings import GO_WITH_A_DOCUMENT, SHOWING
 from ingest.domain import Chunk, SourceFile
 from ingest.examining import Parsed
+from ingest.queueing.ending import call_off
+from ingest.rows import TenantRows
+from ingest.webhooks.events import Event, announce
 from retrieval.access import TenantId
 from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, reference_statement, tenant_statement
-from retrieval.database.store import tenant_identity
+from retrieval.database.store import tenant_entry
 from retrieval.errors import UnreadableDocument
 from retrieval.models.protocols import Vectors
 
@@ -71,12 +75,18 @@ class _StoredDocument:
     version: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Present:
+    document_id: UUID
+
+
 class TenantWriter:
     """Writes one tenant's documents over one connection; use it from one thread at a time."""
 
     def __init__(self, connection: psycopg.Connection[Any], tenant: TenantId) -> None:
         self._connection = connection
         self._tenant = tenant
+        self._on = TenantRows(connection, tenant)
 
     def known_documents(self) -> dict[str, KnownDocument]:
         """All of the tenant's documents by uri. Raises `StoreUnavailable`."""
@@ -134,18 +144,29 @@ class TenantWriter:
     def remove(self, uri: str) -> None:
         """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
         with self._turn():
-            documents = [stored.document_id for stored in self._stored([uri]).values()]
-            self._take_away(documents)
-            self._run(_statement("remove_documents"), document_ids=documents)
-            self._withdraw(documents)
-            self._forget(documents)
+            self._discard([self._document_id(uri)])
+
+    def _discard(self, documents: Sequence[UUID]) -> dict[str, int]:
+        """Takes the documents away with all that came from them: how many rows of each table."""
+        call_off(self._on, documents)
+        gone = self._rows(_Present, _statement("present_documents"), document_ids=documents)
+        announce(
+            self._run, [Event(type="document.deleted", data={"document_id": str(one.document_id)}) for one in gone]
+        )
+        self._uncount(documents)
+        self._count(documents, sign=-1)
+        self._run(_leaving("drop_uncounted_terms"), document_ids=documents)
+        for table, count in (("field_statistics", "document_count"), ("principal_statistics", "chunk_count")):
+            named = {"table": sql.Identifier(table), "count": sql.Identifier(count)}
+            self._run(_leaving("drop_uncounted").composed(**named))
+        return {part.table: self._run(part.removing, document_ids=documents) for part in GO_WITH_A_DOCUMENT}
 
     def _stored(self, uris: Iterable[str]) -> dict[str, _StoredDocument]:
         found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
         return {stored.uri: stored for stored in found}
 
     def _document_id(self, uri: str) -> UUID:
-        return uuid5(_DOCUMENT_IDS, f"{self._tenant}/{uri}")
+        return document_id_of(self._tenant, uri)
 
     def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
         self._run(_statement("create_staging"))
@@ -169,17 +190,21 @@ class TenantWriter:
         self._run(_statement("count_fields"), document_ids=documents, sign=1)
 
     def _delist(self, documents: Sequence[UUID]) -> None:
-        self._run(_statement("count_fields"), document_ids=documents, sign=-1)
-        self._run(_statement("count_principals"), document_ids=documents, sign=-1)
+        self._uncount(documents)
         self._run(_statement("remove_grants"), document_ids=documents)
 
+    def _uncount(self, documents: Sequence[UUID]) -> None:
+        self._run(_statement("count_fields"), document_ids=documents, sign=-1)
+        self._run(_statement("count_principals"), document_ids=documents, sign=-1)
+
     def _withdraw(self, documents: Sequence[UUID]) -> None:
-        """Takes back the answers that show the documents. Late: until the end nobody can write those rows."""
-        self._run(_statement("withdraw_kept"), document_ids=documents)
+        """Takes back the answers that show the documents."""
+        for part in SHOWING:
+            self._run(part.removing, document_ids=documents)
 
     def _forget(self, documents: Sequence[UUID]) -> None:
         """Drops kept answers that cite the documents. Last: who keeps one holds its documents, and is waited for."""
-        self._run(_statement("forget_answers"), document_ids=documents)
+        self._run(_leaving("forget_answers"), document_ids=documents)
 
     def _count(self, documents: Sequence[UUID], *, sign: int) -> None:
         self._run(_statement("count_terms"), document_ids=documents, sign=sign)
@@ -198,22 +223,25 @@ class TenantWriter:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with store_errors(), self._connection.transaction():
-            for statement in tenant_identity(self._tenant, _STATEMENT_SECONDS):
+            for statement in tenant_entry(self._tenant, _STATEMENT_SECONDS):
                 self._connection.execute(statement)
             yield
 
     def _rows(self, row: type[Row], statement: TenantStatement, **parameters: object) -> list[Row]:
-        with self._connection.cursor(row_factory=class_row(row)) as cursor:
-            return cursor.execute(statement.query, parameters | {"tenant_id": self._tenant}).fetchall()
+        return self._on.rows(row, statement, **parameters)
 
     def _run(self, statement: TenantStatement, **parameters: object) -> int:
-        """How many rows it touched."""
-        return self._connection.execute(statement.query, parameters | {"tenant_id": self._tenant}).rowcount
+        return self._on.run(statement, **parameters)
 
     def _run_each(self, statement: TenantStatement, rows: Iterable[dict[str, object]]) -> None:
         """The statement for each row of parameters, without waiting for one before the next is sent."""
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.query, [row | {"tenant_id": self._tenant} for row in rows])
+
+
+def document_id_of(tenant: TenantId, uri: str) -> UUID:
+    """The id that the document of this uri has, or would have."""
+    return uuid5(_DOCUMENT_IDS, f"{tenant}/{uri}")
 
 
 @contextmanager
@@ -278,3 +306,7 @@ def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
 
 def _statement(name: str) -> TenantStatement:
     return tenant_statement("ingest", name)
+
+
+def _leaving(name: str) -> TenantStatement:
+    return tenant_statement("ingest.deleting", name)

@@ -15,7 +15,8 @@ PinciteError
 │   ├── FetchTooLarge           more stands at a URL than is read
 │   └── UnreadableDocument      one file could not be turned into text; carries its own code
 ├── AccessDenied                who you are does not allow it (and never says whether it exists)
-│   └── Unauthenticated         no API key, or one we do not know
+│   ├── Unauthenticated         no API key, or one we do not know
+│   └── TenantLeaving           all of the tenant is being deleted
 ├── NotFound
 ├── Conflict
 │   ├── IdempotencyKeyReused    the key stands for another question
@@ -119,6 +120,10 @@ class AccessDenied(PinciteError):
 
 class Unauthenticated(AccessDenied):
     code = "unauthenticated"
+
+
+class TenantLeaving(AccessDenied):
+    code = "tenant_leaving"
 
 
 class NotFound(PinciteError):

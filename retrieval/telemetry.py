@@ -27,6 +27,7 @@ from retrieval.tracing import annotate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (10, 100, 1_000, 5_000, 20_000, 100_000, 1_000_000)
+_LIFE = (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0)
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
 _NO_PATH = "none"
 _FAILED = "failed"
@@ -57,6 +58,9 @@ class Telemetry:
         )
         self._requests = self._counter("http_requests", "Responses, by route", ("route", "status"))
         self._recall = self._histogram("shadow_recall", "Recall@10 of walked searches done again", "path", _TENTHS)
+        visible, invisible = "From its submission to the first search that can find it", "From asking to no search"
+        self._became_visible = self._histogram("document_visible_seconds", visible, None, _LIFE)
+        self._became_invisible = self._histogram("document_invisible_seconds", invisible, None, _SECONDS + _LIFE[4:])
         self._shadows = self._counter(
             "shadow_searches", "Searches drawn to be done again", "outcome", ("compared", "dropped", _FAILED)
         )
@@ -118,6 +122,14 @@ class Telemetry:
     def limits_not_kept(self) -> None:
         """Requests are let through uncounted for a while."""
         self._unlimited.inc()
+
+    def became_visible(self, seconds: float) -> None:
+        """A document, new or changed, can be found so long after it was submitted."""
+        self._became_visible.observe(seconds)
+
+    def became_invisible(self, seconds: float) -> None:
+        """Nothing finds what was to be deleted, so long after that was asked for."""
+        self._became_invisible.observe(seconds)
 
     def shadow_compared(self, path: DensePath, recall: float) -> None:
         """A walked search was done again exactly; `recall` in [0, 1] of its ten best."""

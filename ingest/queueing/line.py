@@ -15,17 +15,15 @@ from pgvector.psycopg import register_vector
 from psycopg.types.json import Jsonb
 
 from ingest.domain import SourceFile
-from ingest.queueing.announcing import events_of
+from ingest.queueing.ending import end
 from ingest.queueing.records import (
     ClaimedRevision,
-    CountedJob,
     Receipt,
     SettledRevision,
     Settlement,
     Submission,
 )
 from ingest.store import KnownDocument, TenantWriter, connected
-from ingest.webhooks.events import announce
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, tenant_statement
@@ -93,7 +91,7 @@ class Line(TenantWriter):
             if not added:
                 return _repeated(self._rows(_JobOfKey, _statement("job_of_key"), **key), request)
             self._run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
-            self._end(_statement("supersede"), state="superseded", document_ids=documents, moment=moment)
+            end(self._on, _statement("supersede"), state="superseded", document_ids=documents, moment=moment)
             rows = [
                 _row(revision_id, submission, document_id, position)
                 for position, ((revision_id, submission), document_id) in enumerate(
@@ -112,7 +110,7 @@ class Line(TenantWriter):
     def cancel(self, job_id: UUID) -> int:
         """Settles what the job still waits for as cancelled, also what a worker has at this moment. How many."""
         with self._transaction():
-            return len(self._end(_statement("cancel_revisions"), job_id=job_id, moment=datetime.now(UTC)))
+            return len(end(self._on, _statement("cancel_revisions"), job_id=job_id, moment=datetime.now(UTC)))
 
     def retry(self, job_id: UUID | None = None) -> int:
         """Puts failed documents of the job, or of all jobs, into the line again. How many: none that was handed in anew
@@ -167,7 +165,8 @@ class Line(TenantWriter):
         uris. What it raises undoes all of it."""
         moment = datetime.now(UTC)
         with self._turn():
-            settled = self._end(
+            settled = end(
+                self._on,
                 _statement("settle"),
                 claim_id=claim_id,
                 moment=moment,
@@ -223,25 +222,6 @@ class Line(TenantWriter):
         """Forgets jobs that had ended by then, with the bytes of their failures. How many."""
         with self._transaction():
             return self._run(_statement("sweep_jobs"), moment=before)
-
-    def _end(self, statement: TenantStatement, *, moment: datetime, **parameters: object) -> list[SettledRevision]:
-        """Runs a statement that settles revisions, and enters them in their jobs."""
-        settled = self._rows(SettledRevision, statement, moment=moment, **parameters)
-        if not settled:
-            return []
-        jobs = [revision.job_id for revision in settled]
-        self._run(_statement("hold_jobs"), job_ids=jobs)
-        counted = self._rows(
-            CountedJob,
-            _statement("count_settled"),
-            job_ids=jobs,
-            states=[revision.state for revision in settled],
-            moment=moment,
-        )
-        done = [revision.revision_id for revision in settled if revision.state != "failed"]
-        self._run(_statement("drop_uploads"), revision_ids=done)
-        announce(self._run, events_of(settled, counted))
-        return settled
 
 
 @contextmanager

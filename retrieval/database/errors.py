@@ -7,7 +7,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from retrieval.errors import IndexMismatch, StoreUnavailable
+from retrieval.errors import IndexMismatch, StoreUnavailable, TenantLeaving
 
 # Everything that says "not now" rather than "never": the server is away, full, shutting down, or out of time.
 _TRANSIENT = (
@@ -23,9 +23,14 @@ _TRANSIENT = (
 )
 
 
+_LEAVING = "PCT01"
+"""What `pincite_enter()` raises."""
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Inside it, psycopg's transient errors come out as `StoreUnavailable`, a missing schema as `IndexMismatch`.
+    """Inside it, psycopg's transient errors come out as `StoreUnavailable`, a missing schema as `IndexMismatch`,
+    a tenant that is being deleted as `TenantLeaving`.
 
     Anything else is a defect of ours and passes through.
     """
@@ -40,3 +45,7 @@ def store_errors() -> Iterator[None]:
         ) from error
     except _TRANSIENT as error:
         raise StoreUnavailable("the database is not reachable or did not answer in time") from error
+    except psycopg.DatabaseError as error:
+        if error.sqlstate == _LEAVING:
+            raise TenantLeaving("this tenant is being deleted") from error
+        raise

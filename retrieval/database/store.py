@@ -83,9 +83,9 @@ class Store:
     async def session(self, caller: Caller) -> AsyncIterator[CallerSession]:
         """A transaction that can only see the caller's tenant. Keep it short: no model runs inside.
 
-        Raises `StoreUnavailable`.
+        Raises `StoreUnavailable`, and `TenantLeaving` from the moment its deletion has begun.
         """
-        async with self._transaction(tenant_identity(caller.tenant, self._settings.database_timeout)) as connection:
+        async with self._transaction(tenant_entry(caller.tenant, self._settings.database_timeout)) as connection:
             yield CallerSession(connection, caller, self._plans)
 
     async def reference_rows(self, row: type[Row], statement: ReferenceStatement, **parameters: object) -> list[Row]:
@@ -173,8 +173,14 @@ async def _all_at_once(connection: Connection, statements: Iterable[sql.Composed
 
 
 @lru_cache(maxsize=1024)
+def tenant_entry(tenant: TenantId, timeout: float) -> tuple[bytes, ...]:
+    """What every tenant transaction starts with: its identity, and the question whether the tenant is leaving."""
+    enter = sql.SQL("SELECT pincite_enter({})").format(sql.Literal(tenant)).as_bytes()
+    return (*tenant_identity(tenant, timeout), enter)
+
+
 def tenant_identity(tenant: TenantId, timeout: float) -> tuple[bytes, ...]:
-    """What every tenant transaction starts with: the role without privileges, the tenant, a statement clock (s).
+    """The role without privileges, the tenant, a statement clock (s).
 
     Plans are made for the parameters at hand: a generic plan guesses that few documents are visible, and then
     compares every chunk instead of walking the index.

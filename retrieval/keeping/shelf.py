@@ -12,12 +12,13 @@ from uuid import UUID, uuid4
 
 from retrieval.access import Caller, TenantId, caller
 from retrieval.database.statements import TenantStatement, tenant_statement
-from retrieval.database.store import Store
+from retrieval.database.store import CallerSession, Store
 from retrieval.errors import AnswerInterrupted, AnswerWithdrawn, IdempotencyKeyReused, NotFound
 from retrieval.keeping.identity import Owner, slot_of
 from retrieval.settings import KeepingSettings
 
 State = Literal["running", "finished", "failed"]
+WITHDRAWN = "a document this answer shows was changed or taken away: ask anew, with another key"
 Source = tuple[UUID, int]
 """A document, and which version of it."""
 
@@ -76,6 +77,11 @@ class _Id:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Holding:
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _KeptBatch:
     request: bytes
     state: str
@@ -121,11 +127,16 @@ class Shelf:
         """Puts the batches of the tenant's answers down and renews their leases. Those that are still kept, and
         whether somebody at another process follows them.
 
-        An answer that is not is withdrawn, or another process has taken it for dead. Whenever one has ended, more is
+        An answer that is not is withdrawn, by who changed what it shows or here, because it shows what is gone; or
+        another process has taken it for dead. Whenever one has ended, more is
         taken away of what is past its time or beyond the tenant's share than one answer adds.
         """
-        shown = [(batch.answer_id, *source) for batch in batches for source in batch.sources]
         async with self._store.session(_writer(tenant)) as session:
+            gone = await _gone(session, batches)
+            if gone:
+                await session.rows(_Id, _statement("withdraw_answers"), answer_ids=list(gone))
+            batches = [batch for batch in batches if batch.answer_id not in gone]
+            shown = _shown(batches)
             living = await session.rows(_Living, _statement("put_events"), **_columns(batches), **self._times)
             if shown:
                 answers, documents, versions = map(list, zip(*shown, strict=True))
@@ -135,6 +146,12 @@ class Shelf:
             if any(batch.state != "running" for batch in batches):
                 await session.rows(_Id, _statement("sweep_kept"), most=self._most)
         return {row.answer_id: row.followed for row in living}
+
+    async def withdrawn(self, tenant: TenantId, answers: Sequence[UUID]) -> frozenset[UUID]:
+        """Those of the answers that show what was changed or taken away."""
+        async with self._store.session(_writer(tenant)) as session:
+            rows = await session.rows(_Id, _statement("withdrawn_answers"), answer_ids=list(answers))
+        return frozenset(row.answer_id for row in rows)
 
     async def follow(self, owner: Owner, answer_id: UUID, seconds: float) -> None:
         """Whoever writes this answer is to go on for these seconds: somebody reads it."""
@@ -155,12 +172,27 @@ class Shelf:
         if not rows:
             raise NotFound("no such answer is kept for you: only those asked for with an Idempotency-Key are")
         if not rows[0].standing:
-            raise AnswerWithdrawn("a document this answer shows was changed or taken away: ask anew, with another key")
+            raise AnswerWithdrawn(WITHDRAWN)
         events = _in_order((event for row in rows for event in _unpacked(row.events)), after)
         running = rows[0].state == "running"
         if not events and running and not rows[0].alive:
             raise AnswerInterrupted("the process that wrote this answer is gone: ask again with the same key")
         return Kept(request=rows[0].request, events=events, running=running)
+
+
+async def _gone(session: CallerSession, batches: Sequence[Batch]) -> frozenset[UUID]:
+    """The answers that show what is not there any more; what the others show is there until the transaction's end."""
+    shown = _shown(batches)
+    if not shown:
+        return frozenset()
+    _, documents, versions = map(list, zip(*shown, strict=True))
+    holding = await session.rows(_Holding, _statement("hold_shown"), document_ids=documents, versions=versions)
+    standing = {row.position for row in holding}
+    return frozenset(answer_id for at, (answer_id, *_) in enumerate(shown, start=1) if at not in standing)
+
+
+def _shown(batches: Sequence[Batch]) -> list[tuple[UUID, UUID, int]]:
+    return [(batch.answer_id, *source) for batch in batches for source in batch.sources]
 
 
 def _columns(batches: Sequence[Batch]) -> dict[str, object]:

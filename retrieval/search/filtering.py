@@ -23,14 +23,17 @@ from retrieval.filters import (
     Value,
     Within,
     check_filter,
+    conditions,
 )
 from retrieval.search.narrowing import ANYTHING, Narrowing, compiled
 
-_KNOWN = tenant_statement("retrieval.search", "known_fields")
+KNOWN_FIELDS = tenant_statement("retrieval.search", "known_fields")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _KnownField:
+class KnownField:
+    """A field that documents of the tenant have, and a kind of value it holds."""
+
     field: str
     kind: str
 
@@ -43,14 +46,24 @@ async def narrow(store: Store, caller: Caller, wanted: Filter | None) -> Narrowi
     """
     if wanted is None:
         return ANYTHING
-    found = check_filter(wanted)
-    known = {name: {kind} for name, kind in (OF_DOCUMENT | OF_CHUNK).items()}
-    own = sorted({condition.field for condition in found if condition.field.startswith(METADATA)})
-    if own:
+    rows: list[KnownField] = []
+    if own := own_fields(wanted):
         async with store.session(caller) as session:
-            for row in await session.rows(_KnownField, _KNOWN, fields=own):
-                known.setdefault(row.field, set()).add(Kind(row.kind))
-    for condition in found:
+            rows = await session.rows(KnownField, KNOWN_FIELDS, fields=own)
+    return held_against(wanted, rows)
+
+
+def own_fields(wanted: Filter) -> list[str]:
+    """The names of metadata in it. Raises `InvalidFilter` for what makes no sense by itself."""
+    return sorted({condition.field for condition in check_filter(wanted) if condition.field.startswith(METADATA)})
+
+
+def held_against(wanted: Filter, rows: Sequence[KnownField]) -> Narrowing:
+    """The filter, where its own fields are these. Raises `InvalidFilter` as `narrow()` does."""
+    known = {name: {kind} for name, kind in (OF_DOCUMENT | OF_CHUNK).items()}
+    for row in rows:
+        known.setdefault(row.field, set()).add(Kind(row.kind))
+    for condition in conditions(wanted):
         _check_kinds(condition, known.get(condition.field, set()))
     return compiled(wanted)
 

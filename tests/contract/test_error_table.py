@@ -45,6 +45,7 @@ def test_the_table_lists_nothing_else() -> None:
         ("fetch_too_large", 422),
         ("unauthenticated", 401),
         ("access_denied", 403),
+        ("tenant_leaving", 403),
         ("not_found", 404),
         ("conflict", 409),
         ("idempotency_key_reused", 409),

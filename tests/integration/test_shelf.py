@@ -8,7 +8,7 @@ import pytest
 
 from retrieval.access import caller, tenant_id
 from retrieval.database.store import open_store
-from retrieval.errors import AnswerInterrupted, IdempotencyKeyReused, NotFound
+from retrieval.errors import AnswerInterrupted, AnswerWithdrawn, IdempotencyKeyReused, NotFound
 from retrieval.keeping.identity import Owner
 from retrieval.keeping.shelf import Batch, Shelf, State, WireEvent
 from retrieval.settings import KeepingSettings
@@ -110,3 +110,19 @@ async def test_a_key_is_held_until_its_lease_is_over(
     assert again.mine
     assert again.answer_id != answer_id
     assert await shelf.write(ACME, [_batch(answer_id, *EVENTS)]) == {}
+
+
+async def test_what_shows_a_document_that_is_gone_is_not_put_down(
+    shelf: Shelf, request: pytest.FixtureRequest, kept_dsn: str
+) -> None:
+    """Between finding and putting down, the document went: the answer is withdrawn, and no word of it is kept."""
+    answer_id = await _claimed(shelf, request)
+    gone = Batch(answer_id=answer_id, state="running", events=EVENTS, sources=frozenset({(UUID(int=7), 1)}))
+    assert await shelf.write(ACME, [gone]) == {}
+    assert await shelf.withdrawn(ACME, [answer_id]) == {answer_id}
+    with psycopg.connect(kept_dsn) as connection:
+        for table in ("kept_events", "kept_sources"):
+            query = f"SELECT count(*) FROM {table} WHERE answer_id = %s"  # noqa: S608 - a name of ours
+            assert connection.execute(query.encode(), [answer_id]).fetchone() == (0,)
+    with pytest.raises(AnswerWithdrawn):
+        await shelf.read(ADA, answer_id, 0)

@@ -4,6 +4,7 @@ WITH held AS (
     SELECT answer_id
     FROM kept_answers
     WHERE tenant_id = %(tenant_id)s
+      AND state <> 'withdrawn'
       AND answer_id IN (
           SELECT answer_id
           FROM kept_sources
@@ -11,11 +12,7 @@ WITH held AS (
       )
     ORDER BY answer_id
     FOR UPDATE
-), withdrawn AS (
-    UPDATE kept_answers
-    SET state = 'withdrawn'
-    WHERE tenant_id = %(tenant_id)s AND answer_id IN (SELECT answer_id FROM held)
-    RETURNING answer_id
 )
-DELETE FROM kept_events
-WHERE tenant_id = %(tenant_id)s AND answer_id IN (SELECT answer_id FROM withdrawn)
+UPDATE kept_answers
+SET state = 'withdrawn'
+WHERE tenant_id = %(tenant_id)s AND answer_id IN (SELECT answer_id FROM held)

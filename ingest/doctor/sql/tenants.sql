@@ -1,0 +1,1 @@
+SELECT tenant_id, leaving_at IS NOT NULL AS leaving FROM tenants ORDER BY tenant_id

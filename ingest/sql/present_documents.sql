@@ -1,0 +1,2 @@
+-- Those of the documents that are stored.
+SELECT document_id FROM documents WHERE tenant_id = %(tenant_id)s AND document_id = ANY (%(document_ids)s::uuid[])
