@@ -97,7 +97,8 @@ def select(request: Request) -> Selection:
     roots = [_absolute(path) for path in request.paths]
     if request.manifest and not roots:
         roots = [_absolute(request.manifest).parent]
-    walked = {root: tuple(_walk(root, request.prefix)) for root in roots}
+    itself = _key(_absolute(request.manifest)) if request.manifest else ""
+    walked = {root: tuple(file for file in _walk(root, request.prefix) if _key(file.path) != itself) for root in roots}
     on_disk = [file for files in walked.values() for file in files]
     folders = {root: files for root, files in walked.items() if root.is_dir()}
     if request.paths:
