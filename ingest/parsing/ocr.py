@@ -15,22 +15,18 @@ _PAGE_TIMEOUT = 60.0  # seconds
 _NO_LANGUAGES = frozenset({"osd", "equ"})
 
 
-@cache
-def ocr_is_installed() -> bool:
-    """Whether pictures can be read here."""
-    return shutil.which("tesseract") is not None
-
-
 def read_picture(picture: Image.Image) -> str:
     """The text in a picture, in the languages tesseract has been given; "" where there is none.
 
     Raises `UnreadableDocument`: `ocr_unavailable`, `too_complex` for a picture that is too large, or `too_slow`.
     """
+    if picture.width * picture.height > MOST_PIXELS:
+        raise UnreadableDocument("too_complex", f"a picture has more than {MOST_PIXELS} pixels")
+    # A damaged picture is damaged whether or not it could be read.
+    picture.load()
     program = shutil.which("tesseract")
     if program is None:
         raise UnreadableDocument("ocr_unavailable", "text in pictures is read by tesseract, which is not installed")
-    if picture.width * picture.height > MOST_PIXELS:
-        raise UnreadableDocument("too_complex", f"a picture has more than {MOST_PIXELS} pixels")
     plain = BytesIO()
     # Tesseract never sees the file as it came, only the pixels.
     ImageOps.exif_transpose(picture).convert("L").save(plain, "PNG", compress_level=1)

@@ -1,6 +1,7 @@
 """OpenDocument (LibreOffice): texts, spreadsheets and presentations, read from their one XML part."""
 
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 from lxml import etree
 
@@ -90,7 +91,7 @@ def _rows(table: etree._Element) -> Iterator[list[str]]:
     for row in table.iter("{*}table-row"):
         cells = _cells(row)
         if any(cells):
-            yield from [cells] * _repeated(row, "number-rows-repeated")
+            yield from repeat(cells, _repeated(row, "number-rows-repeated"))
 
 
 def _cells(row: etree._Element) -> list[str]:

@@ -5,7 +5,7 @@ from io import BytesIO
 
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from ingest.parsing.ocr import MOST_PIXELS, ocr_is_installed, read_picture
+from ingest.parsing.ocr import MOST_PIXELS, read_picture
 from ingest.parsing.parsed import Parsed
 from ingest.parsing.plain import parse_plain
 from ingest.parsing.writing import Writing
@@ -24,8 +24,6 @@ def parse_picture(content: bytes) -> Parsed:
         # The limit here is stricter than the one the library warns of.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         picture = _open(content)
-    if not ocr_is_installed():
-        raise UnreadableDocument("ocr_unavailable", "text in pictures is read by tesseract, which is not installed")
     if picture.width * picture.height > MOST_PIXELS or getattr(picture, "n_frames", 1) > MOST_PAGES:
         raise UnreadableDocument("too_complex", f"it has over {MOST_PIXELS} pixels or {MOST_PAGES} pages")
     return written_pages([read_picture(page) for page in ImageSequence.Iterator(picture)])

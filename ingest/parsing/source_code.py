@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 
 import tree_sitter_bash
 import tree_sitter_c
@@ -13,14 +13,16 @@ import tree_sitter_javascript
 import tree_sitter_python
 import tree_sitter_rust
 import tree_sitter_typescript
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Language, Node, Parser, Tree
 
 from ingest.domain import Block, BlockKind
 from ingest.parsing.encoding import decode
 from ingest.parsing.parsed import Parsed
 from ingest.parsing.stanzas import stanzas
 
-LARGEST_PARSED = 2_000_000  # bytes; more was written by a program, and is cut by its blank lines
+LARGEST_PARSED = 300_000  # bytes; more was written by a program, and is cut by its blank lines
+_STEPS, _BYTES_A_STEP = 200, 100  # honest code takes a step for 200 bytes and more
+_READ = 65_536
 _DEEPEST = 5  # definitions inside definitions
 _LONGEST_NAME = 120  # characters
 _LONGEST_RUN = 1500  # characters of statements that stay together
@@ -81,10 +83,23 @@ def parse_code(content: bytes, extension: str) -> Parsed:
     """
     text = decode(content)
     source = text.encode()
-    if len(source) > LARGEST_PARSED:
+    tree = _tree(source, extension) if len(source) <= LARGEST_PARSED else None
+    if tree is None:
         return Parsed(text=text, blocks=tuple(stanzas(text, 0, len(text))), title="")
-    root = Parser(Language(_GRAMMARS[extension]())).parse(source).root_node
-    return Parsed(text=text, blocks=tuple(_blocks(text, source, list(_spans(root, 1)))), title="")
+    return Parsed(text=text, blocks=tuple(_blocks(text, source, list(_spans(tree.root_node, 1)))), title="")
+
+
+def _tree(source: bytes, extension: str) -> Tree | None:
+    """The syntax; None where the parser takes many more steps than code needs: what is no code can take them all."""
+    most = _STEPS + len(source) // _BYTES_A_STEP
+    steps = count()
+    try:
+        # Not the bytes themselves: only a reader is asked whether to go on.
+        return Parser(Language(_GRAMMARS[extension]())).parse(
+            lambda offset, _: source[offset : offset + _READ], progress_callback=lambda *_: next(steps) > most
+        )
+    except ValueError:
+        return None
 
 
 def _spans(parent: Node, level: int) -> Iterator[_Span]:
