@@ -30,12 +30,16 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A structural unit of a document's text: `text[start:end]`. `level` is 1-6 for headings, else 0."""
+    """A structural unit of a document's text: `text[start:end]`. `level` is 1-6 for headings, else 0.
+
+    `name`: what a heading is called in heading paths, where that is not what its text says ("" where it is).
+    """
 
     kind: BlockKind
     start: int
     end: int
     level: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,11 @@ class Failure:
     uri: str
     reason: str
     message: str
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether it was skipped for what is not installed here, through no fault of the document's."""
+        return self.reason == "ocr_unavailable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

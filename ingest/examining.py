@@ -133,10 +133,14 @@ def _in_order(
         return task, pool.schedule(_examine_one, args=(task,), timeout=timeout)
 
     running = deque(schedule(task) for task in islice(tasks, ahead))
-    while running:
-        task, future = running.popleft()
-        running.extend(schedule(following) for following in islice(tasks, 1))
-        yield _outcome(task, future)
+    try:
+        while running:
+            task, future = running.popleft()
+            running.extend(schedule(following) for following in islice(tasks, 1))
+            yield _outcome(task, future)
+    finally:
+        for _, future in running:
+            future.cancel()  # nobody wants to know any more; the processes are others' as well
 
 
 def _outcome(task: _Task, future: Future[Unchanged | Parsed]) -> Unchanged | Parsed | Failure:

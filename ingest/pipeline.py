@@ -8,6 +8,7 @@ A few documents per transaction: killed at any moment, a run loses and doubles n
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Event
 
@@ -42,13 +43,15 @@ _TOGETHER = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How to ingest. `on_document` is told each document's outcome and chunks, for progress."""
+    """How to ingest. `on_document` is told each document's outcome and chunks, for progress; `parsers` are borrowed:
+    without any, `workers` processes of the run's own parse."""
 
     dsn: str
     tenant: TenantId
     embedder: Embedder
     settings: IngestSettings
     workers: int = 1
+    parsers: Parsers | None = None
     prune: bool = False
     dry_run: bool = False
     on_document: Callable[[str, int], None] = lambda _outcome, _chunks: None
@@ -102,7 +105,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
             add_tenant(run.dsn, run.tenant)
         for failure in selection.failures:
             outcomes.fail(failure)
-        with open_parsers(run.workers) as parsers:
+        with open_parsers(run.workers) if run.parsers is None else nullcontext(run.parsers) as parsers:
             examined = _settle(examine_sources(run, parsers, selection.sources, known), outcomes)
             _store(run, writer, cut_documents(run, examined, outcomes), outcomes)
         _describe(run, writer, known, outcomes)

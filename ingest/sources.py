@@ -99,7 +99,10 @@ def select(request: Request) -> Selection:
     roots = [_absolute(path) for path in request.paths]
     if request.manifest and not roots:
         roots = [_absolute(request.manifest).parent]
-    walked = {root: tuple(walk(root, request.prefix)) for root in roots}
+    itself = file_key(_absolute(request.manifest)) if request.manifest else ""
+    walked = {
+        root: tuple(file for file in walk(root, request.prefix) if file_key(file.path) != itself) for root in roots
+    }
     on_disk = [file for files in walked.values() for file in files]
     folders = {root: files for root, files in walked.items() if root.is_dir()}
     if request.paths:

@@ -5,8 +5,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,6 +18,7 @@ from pydantic import SecretStr
 
 from evals.sample.build import build_sample_corpus
 from ingest.domain import IngestReport
+from ingest.examining import Parsers
 from ingest.pipeline import Run, ingest
 from ingest.sources import Request, select
 from retrieval.access import tenant_id
@@ -24,7 +27,7 @@ from retrieval.database.server import database_dsn
 from retrieval.engine import Engine, open_engine
 from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder
-from retrieval.settings import CacheSettings, DatabaseSettings, RerankerSettings, Settings
+from retrieval.settings import CacheSettings, DatabaseSettings, IngestSettings, RerankerSettings, Settings
 from tests.fakes import WordEmbedder
 
 # What the developer's shell says must not decide a test.
@@ -115,8 +118,29 @@ def on_database(dsn: str) -> Settings:
     )
 
 
+@cache
+def shared_parsers() -> Parsers:
+    """A process that parses for all tests: to start one takes longer than most of them."""
+    parsers = Parsers(1)
+    atexit.register(parsers.close)
+    return parsers
+
+
 def ingest_folder(dsn: str, embedder: Embedder, tenant: str, request: Request) -> IngestReport:
     """One run of the ingest path; every tenant gets a vector index, however small."""
     settings = Settings().ingest.model_copy(update={"index_from": 0})
-    run = Run(dsn=dsn, tenant=tenant_id(tenant), embedder=embedder, settings=settings)
-    return ingest(run, select(request))
+    return ingest(run_of(dsn, embedder, tenant, settings=settings), select(request))
+
+
+def run_of(
+    dsn: str, embedder: Embedder, tenant: str = "acme", settings: IngestSettings | None = None, **more: Any
+) -> Run:
+    """A run that parses where all tests do."""
+    return Run(
+        dsn=dsn,
+        tenant=tenant_id(tenant),
+        embedder=embedder,
+        settings=settings or Settings().ingest,
+        parsers=shared_parsers(),
+        **more,
+    )

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what a few tests need from the system: a browser with its driver, OpenMP for the local LLM, a Redis.
+# Installs what a few tests need from the system: a browser with its driver, OpenMP for the local LLM, a Redis,
+# tesseract.
 # Where that cannot be done it says so and succeeds: those tests are then skipped.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
@@ -14,6 +15,10 @@ has_openmp() {
 
 has_redis() {
     command -v redis-server >/dev/null
+}
+
+has_tesseract() {
+    command -v tesseract >/dev/null
 }
 
 as_root() {
@@ -36,6 +41,7 @@ packages=""
 has_browser || packages="chromium chromium-driver"
 has_openmp || packages="$packages libgomp1"
 has_redis || packages="$packages redis-server"
+has_tesseract || packages="$packages tesseract-ocr"
 [ -n "$packages" ] || exit 0
 
 if may_install; then
@@ -50,3 +56,4 @@ fi
 has_browser || echo "no chromium and chromedriver, and no way to install them here: browser tests will be skipped"
 has_openmp || echo "no libgomp1, and no way to install it here: tests with the local LLM will be skipped"
 has_redis || echo "no redis-server, and no way to install it here: the test of rate limits in Redis will be skipped"
+has_tesseract || echo "no tesseract, and no way to install it here: tests that read pictures will be skipped"

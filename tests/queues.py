@@ -1,15 +1,12 @@
 """Handing documents in, and workers that take them, for tests."""
 
-import atexit
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from ingest.examining import Parsers
 from ingest.queueing.line import open_line
 from ingest.queueing.records import Receipt, SettledRevision, Submission
 from ingest.queueing.turns import Workshop, take_turn
@@ -17,6 +14,7 @@ from ingest.store import add_tenant
 from retrieval.access import TenantId, tenant_id
 from retrieval.models.protocols import Embedder
 from retrieval.settings import Settings
+from tests.conftest import shared_parsers
 from tests.fakes import WordEmbedder
 
 ACME = tenant_id("acme")
@@ -53,17 +51,9 @@ def workshop(dsn: str, embedder: Embedder | None = None, told: list[SettledRevis
         embedder=embedder or WordEmbedder(),
         ingest=settings.ingest,
         worker=settings.worker,
-        parsers=_parsers(),
+        parsers=shared_parsers(),
         settled=([] if told is None else told).extend,
     )
-
-
-@cache
-def _parsers() -> Parsers:
-    # To start a process for each test would take longer than most tests.
-    parsers = Parsers(1)
-    atexit.register(parsers.close)
-    return parsers
 
 
 def turn(shop: Workshop, tenant: TenantId = ACME, turn_id: int = 1) -> None:

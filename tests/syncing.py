@@ -15,6 +15,7 @@ from ingest.syncing.run import synchronise
 from ingest.syncing.work import SyncRun
 from retrieval.models.protocols import Embedder
 from retrieval.settings import Settings, SyncSettings
+from tests.conftest import shared_parsers
 
 EVERYONE = ("everyone",)
 
@@ -22,7 +23,14 @@ EVERYONE = ("everyone",)
 def run_on(dsn: str, embedder: Embedder, **changed: Any) -> SyncRun:
     """How the tests sync."""
     settings = Settings()
-    run = SyncRun(dsn=dsn, embedder=embedder, ingest=settings.ingest, settings=SyncSettings(), opening=open_source)
+    run = SyncRun(
+        dsn=dsn,
+        embedder=embedder,
+        ingest=settings.ingest,
+        settings=SyncSettings(),
+        opening=open_source,
+        parsers=shared_parsers(),
+    )
     return replace(run, **changed)
 
 

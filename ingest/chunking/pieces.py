@@ -109,7 +109,9 @@ def pieces_of(document: Document) -> list[Piece]:
 
 def _heading(document: Document, block: Block) -> str:
     source = document.text[block.start : block.end]
-    if document.content_type in _PLAIN_TYPES:
+    if block.name:
+        text = block.name
+    elif document.content_type in _PLAIN_TYPES:
         text = " ".join(without_underline(source).split())
     else:
         text = heading_text(source, generated=document.content_type != "text/markdown")

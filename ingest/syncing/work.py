@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from ingest.domain import Failure, SourceFile
+from ingest.examining import Parsers
 from ingest.pipeline import Run
 from ingest.syncing.declared import Declared
 from ingest.syncing.domain import Entry, Problem, Source
@@ -21,7 +22,7 @@ TOGETHER = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRun:
-    """How to sync. `opening` gives the source that a declaration stands for."""
+    """How to sync. `opening` gives the source that a declaration stands for; `parsers` as in `Run`."""
 
     dsn: str
     embedder: Embedder
@@ -29,6 +30,7 @@ class SyncRun:
     settings: SyncSettings
     opening: Callable[[Declared, SyncSettings, IngestSettings], AbstractContextManager[Source]]
     workers: int = 1
+    parsers: Parsers | None = None
     dry_run: bool = False
     allow_mass_delete: bool = False
     on_document: Callable[[str], None] = lambda _outcome: None
@@ -103,5 +105,6 @@ def ingesting(run: SyncRun, declared: Declared) -> Run:
         embedder=run.embedder,
         settings=run.ingest,
         workers=run.workers,
+        parsers=run.parsers,
         on_document=lambda outcome, _chunks: run.on_document(outcome),
     )

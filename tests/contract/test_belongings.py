@@ -31,7 +31,11 @@ def with_column(catalog: Catalog, *names: str) -> set[str]:
 def test_what_names_a_document_goes_with_it(catalog: Catalog) -> None:
     """Every table with a document's id, or several, is in the one list."""
     known = {part.table for part in GO_WITH_A_DOCUMENT}
-    assert with_column(catalog, "document_id", "document_ids") - STAYS == known - {"kept_answers", "kept_events", "uploads"}
+    assert with_column(catalog, "document_id", "document_ids") - STAYS == known - {
+        "kept_answers",
+        "kept_events",
+        "uploads",
+    }
 
 
 def test_what_is_a_tenants_goes_with_it(catalog: Catalog) -> None:

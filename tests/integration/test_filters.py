@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from psycopg import sql
 
-from ingest.pipeline import Run, ingest
+from ingest.pipeline import ingest
 from ingest.sources import Request, select
 from retrieval.access import Caller, caller
 from retrieval.database.statements import TenantStatement
@@ -194,7 +194,10 @@ async def test_what_is_known_of_fields_follows_the_documents(dsn: str, tmp_path:
     def run(metadata: dict[str, Value], allow: str = "everyone") -> None:
         request = Request(paths=(tmp_path,), acl=frozenset({allow}), metadata=metadata)
         settings = Settings().ingest
-        ingest(Run(dsn=dsn, tenant=ADA.tenant, embedder=WordEmbedder(), settings=settings, prune=True), select(request))
+        ingest(
+            run_of(dsn, WordEmbedder(), ADA.tenant, settings=settings, prune=True),
+            select(request),
+        )
         counted_right(dsn)
 
     async def known(*wanted: Filter) -> list[bool]:

@@ -8,15 +8,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ingest.pipeline import Run, ingest
+from ingest.pipeline import ingest
 from ingest.sources import Request, select
-from retrieval.access import caller, tenant_id
+from retrieval.access import caller
 from retrieval.domain import Question
 from retrieval.engine import Engine, open_engine
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, InvalidManifest
 from retrieval.filters import MAX_KEY_CHARS, read_date
 from retrieval.searching import retrieve
-from retrieval.settings import Settings
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import WordEmbedder
 
@@ -109,7 +108,7 @@ def test_prune_removes_what_is_gone_and_nothing_else(dsn: str, folder: Path, wor
     (folder / "leave.txt").unlink()
     (folder / "page.html").rename(folder / "excluded.html")
     request = Request(paths=(folder,), acl=EVERYONE, exclude=("*.md",))
-    run = Run(dsn=dsn, tenant=tenant_id("acme"), embedder=words, settings=Settings().ingest, prune=True)
+    run = run_of(dsn, words, prune=True)
     report = ingest(run, select(request))
     assert report.removed == ("docs/leave.txt", "docs/page.html")
     with psycopg.connect(dsn) as connection:
@@ -186,7 +185,7 @@ def kinds(value: object) -> set[str]:
 
 def test_dry_run_changes_nothing(dsn: str, folder: Path, words: WordEmbedder) -> None:
     """A dry run reports what would be done and writes nothing, not even the tenant or the model's claim."""
-    run = Run(dsn=dsn, tenant=tenant_id("acme"), embedder=words, settings=Settings().ingest, dry_run=True)
+    run = run_of(dsn, words, dry_run=True)
     report = ingest(run, select(Request(paths=(folder,), acl=EVERYONE)))
     assert len(report.indexed) == 3
     assert words.embedded == []

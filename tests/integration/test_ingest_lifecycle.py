@@ -17,7 +17,7 @@ from ingest import pipeline
 from ingest.domain import Failure, IngestReport
 from ingest.examining import Parsed, Unchanged, examine
 from ingest.indexing import build_vector_index, claim_profile
-from ingest.pipeline import Run, ingest
+from ingest.pipeline import ingest
 from ingest.sources import Request, select
 from retrieval.access import caller, tenant_id
 from retrieval.domain import Passage, Question
@@ -26,7 +26,6 @@ from retrieval.errors import EmbedderUnavailable, InputError
 from retrieval.models.protocols import Vectors
 from retrieval.search.planning import vector_index_name
 from retrieval.searching import retrieve
-from retrieval.settings import Settings
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import TouchyEmbedder, WordEmbedder
 from tests.integration.test_ingest import counted_right
@@ -48,7 +47,7 @@ def docs(tmp_path: Path) -> Path:
 
 def pruned(dsn: str, embedder: WordEmbedder, request: Request, *, tenant: str = "acme") -> IngestReport:
     """A run with --prune."""
-    run = Run(dsn=dsn, tenant=tenant_id(tenant), embedder=embedder, settings=Settings().ingest, prune=True)
+    run = run_of(dsn, embedder, tenant, prune=True)
     return ingest(run, select(request))
 
 

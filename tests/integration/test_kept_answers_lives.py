@@ -13,7 +13,7 @@ import httpx2
 import psycopg
 import pytest
 
-from ingest.pipeline import Run, ingest
+from ingest.pipeline import ingest
 from ingest.sources import Request, select
 from ingest.store import open_writer
 from retrieval.access import tenant_id
@@ -43,7 +43,7 @@ class Corpus:
         """Ingests the public folder as it is now."""
         request = Request(paths=(self.folder,), acl=frozenset({acl}), metadata=metadata)
         settings = Settings().ingest.model_copy(update={"index_from": 0})
-        run = Run(dsn=self.dsn, tenant=tenant_id(TENANT), embedder=WordEmbedder(), settings=settings, prune=True)
+        run = run_of(self.dsn, WordEmbedder(), TENANT, settings=settings, prune=True)
         ingest(run, select(request))
 
     def rows(self, table: str) -> int:

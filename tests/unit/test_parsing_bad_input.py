@@ -79,7 +79,7 @@ LOCKED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16
         ("a.docx", package(PARAGRAPH)[:200], "corrupt"),
         ("a.docx", package("<open>"), "corrupt"),
         ("a.docx", LOCKED, "encrypted"),
-        ("a.docx", package("&x;", prologue='<!DOCTYPE a [<!ENTITY x "boom">]>'), "corrupt"),
+        ("a.docx", package("&x;", prologue='<!DOCTYPE a [<!ENTITY x "boom">]>'), "xml_entities"),
         ("a.docx", package(PARAGRAPH, extra=bytes(201 * 2**20)), "too_complex"),
         ("a.docx", package("<w:p>" * 3000 + "</w:p>" * 3000), "too_complex"),
         ("a.html", b"<div>" * 2000 + b"x", "too_complex"),

@@ -285,3 +285,11 @@ def test_a_name_that_is_not_text_is_a_failure(docs: Path) -> None:
     assert set(reasons(selection).values()) == {"bad_name"}
     assert len(json.dumps(reasons(selection), ensure_ascii=False).encode()) > 600
     assert "docs/caf?.md" in reasons(selection)
+
+
+def test_a_manifest_is_no_document(docs: Path) -> None:
+    """YAML and JSON lines are documents, but not the manifest that lies among them."""
+    (docs / "settings.yaml").write_text("a: b")
+    manifest = listed(docs, {"path": "pump.md"}, name="manifest.yaml")
+    selection = select(Request(paths=(docs,), manifest=manifest, acl=EVERYONE))
+    assert uris(selection) == ["docs/pump.md", "docs/settings.yaml", "docs/sub/leave.txt"]
