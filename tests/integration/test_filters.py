@@ -25,7 +25,7 @@ from retrieval.search.fusion import fuse
 from retrieval.search.legs import dense_leg, lexical_leg
 from retrieval.search.narrowing import Narrowing, compiled
 from retrieval.settings import SearchSettings, Settings
-from tests.conftest import ingest_folder, new_database, on_database
+from tests.conftest import ingest_folder, new_database, on_database, run_of
 from tests.fakes import WordEmbedder
 from tests.filter_reference import Place, matches
 from tests.integration.test_ingest import counted_right

@@ -16,7 +16,7 @@ from retrieval.engine import Engine, open_engine
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, InvalidManifest
 from retrieval.filters import MAX_KEY_CHARS, read_date
 from retrieval.searching import retrieve
-from tests.conftest import ingest_folder, on_database
+from tests.conftest import ingest_folder, on_database, run_of
 from tests.fakes import WordEmbedder
 
 EVERYONE = frozenset({"everyone"})

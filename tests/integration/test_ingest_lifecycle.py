@@ -26,7 +26,7 @@ from retrieval.errors import EmbedderUnavailable, InputError
 from retrieval.models.protocols import Vectors
 from retrieval.search.planning import vector_index_name
 from retrieval.searching import retrieve
-from tests.conftest import ingest_folder, on_database
+from tests.conftest import ingest_folder, on_database, run_of
 from tests.fakes import TouchyEmbedder, WordEmbedder
 from tests.integration.test_ingest import counted_right
 from tests.unit.test_parsing_formats import make_pdf

@@ -19,7 +19,7 @@ from ingest.store import open_writer
 from retrieval.access import tenant_id
 from retrieval.keys import create_key
 from retrieval.settings import Settings
-from tests.conftest import ingest_folder, new_database
+from tests.conftest import ingest_folder, new_database, run_of
 from tests.e2e.corpus import PUBLIC, TENANT, Keys, fill
 from tests.e2e.standing import events_of
 from tests.fakes import WordEmbedder
