@@ -28,7 +28,7 @@ from retrieval.settings import IngestSettings
 
 _log = structlog.get_logger(__name__)
 
-PARSING_AND_CUTTING = 1
+PARSING_AND_CUTTING = 2
 """Raise it when parsing or cutting changes what is stored: every document is then made anew."""
 _LOAD = 1000
 """A run that stored so many chunks leaves the planner's statistics behind."""

@@ -30,7 +30,7 @@ _DOCUMENT_IDS = UUID("5b0d2c2e-0f6c-4b39-9d2c-6a1f6f6f3c11")
 _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
 _STAGED_TYPES = (
-    "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
+    "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
     "halfvec",
 )  # fmt: skip
 
@@ -265,6 +265,7 @@ def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
         list(chunk.heading_path),
         Jsonb([asdict(section) for section in chunk.sections]),
         chunk.context,
+        chunk.lead,
         chunk.text,
         chunk.char_start,
         chunk.char_end,

@@ -180,6 +180,7 @@ class Passage:
 
     It may reach over small sections and page ends: `heading_path`, `first_page` and `last_page` are those of the
     whole; `sections` and `page_starts` (offsets at which further pages begin inside it) place each part of it.
+    `lead` is what the text goes on from, its table's header or its list's lead-in: not a part of it, nor to be cited.
     """
 
     key: ChunkKey
@@ -194,6 +195,12 @@ class Passage:
     last_page: int | None
     sections: tuple[Section, ...] = ()
     page_starts: tuple[int, ...] = ()
+    lead: str = ""
+
+    @property
+    def said_over_it(self) -> tuple[str, ...]:
+        """What stands over the text and belongs to it: title, headings, what it goes on from."""
+        return self.title, *self.heading_path, self.lead
 
     def headings_at(self, offset: int) -> tuple[str, ...]:
         """The headings over this offset of the document."""

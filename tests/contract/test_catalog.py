@@ -100,7 +100,7 @@ def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:
         r"\b(?:FROM|JOIN|UPDATE)\s+(documents|chunks|embeddings|chunk_terms|term_statistics|language_statistics"
         r"|grants|principal_statistics|document_fields|field_statistics"
         r"|spending_accounts|spending_calls|spending_windows|budgets|cached_answers|answer_claims"
-        r"|kept_answers|kept_events|kept_sources)\b"
+        r"|kept_answers|kept_events|kept_sources|chunk_contexts)\b"
     )
     for file in resources.files(package).joinpath("sql").iterdir():
         text = re.sub(r"--.*", "", file.read_text())
