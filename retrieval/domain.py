@@ -51,6 +51,16 @@ class Tool(StrEnum):
     LIST_DOCUMENTS = "list_documents"
 
 
+class Surroundings(StrEnum):
+    """What is given with a passage of what stands around it. Stable names, part of the HTTP contract."""
+
+    NONE = "none"
+    NEIGHBOURS = "neighbours"
+    """The chunk before it and the one after it."""
+    SECTION = "section"
+    """The rest of the section that it begins in, and of that which it ends in."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
     """An earlier turn of a conversation, as the caller tells it: nothing of it is known to be true."""
@@ -102,6 +112,7 @@ class Question:
     tools: frozenset[Tool] = frozenset()
     cache: bool = True
     """False: the answer is written for this question alone, and not kept."""
+    surroundings: Surroundings = Surroundings.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
