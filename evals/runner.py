@@ -11,6 +11,7 @@ from pathlib import Path
 from evals.dataset import Case, Dataset, Subject
 from ingest.domain import Failure
 from ingest.pipeline import Run, ingest
+from ingest.situating.situator import open_situator
 from retrieval.access import Caller
 from retrieval.answering import answer
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, Degradation, Passage, PassagesFound, Question
@@ -77,8 +78,16 @@ def _ingest(engine: Engine, dsn: str, subject: Subject, files: Path) -> tuple[Fa
         raise EmbedderUnavailable(f"nothing can be indexed without the embedding model: {engine.embedder.reason}")
     failures: list[Failure] = []
     for tenant, selection in subject.selections(files):
-        run = Run(dsn=dsn, tenant=tenant, embedder=engine.embedder, settings=engine.settings.ingest, prune=True)
-        failures += ingest(run, selection).failures
+        with open_situator(dsn, tenant, engine.embedder, engine.settings) as situator:
+            run = Run(
+                dsn=dsn,
+                tenant=tenant,
+                embedder=engine.embedder,
+                settings=engine.settings.ingest,
+                situator=situator,
+                prune=True,
+            )
+            failures += ingest(run, selection).failures
     return tuple(failures)
 
 

@@ -87,7 +87,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """What a run did, as uris. `updated` are re-permissioned or re-described without being embedded again."""
+    """What a run did, as uris. `updated` are re-permissioned or re-described without being embedded again.
+
+    `without_context` counts chunks that no model could be asked about: the next run asks again.
+    """
 
     indexed: tuple[str, ...]
     updated: tuple[str, ...]
@@ -96,3 +99,4 @@ class IngestReport:
     failures: tuple[Failure, ...]
     chunks: int
     seconds: float
+    without_context: int = 0

@@ -1,12 +1,13 @@
 """The ingest path: from files to an index. Reads from top to bottom.
 
-select → revoke → read → skip if unchanged → parse → cut → embed → store → describe → prune → index
+select → revoke → read → skip if unchanged → parse → cut → situate → embed → store → describe → prune → index
 
 A few documents per transaction: killed at any moment, a run loses and doubles nothing, and the next one carries on.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -18,8 +19,9 @@ from ingest.chunking import cut
 from ingest.domain import Chunk, Failure, IngestReport, SourceFile
 from ingest.examining import Parsed, Unchanged, examine
 from ingest.indexing import build_vector_index, check_index, claim_profile, tidy
+from ingest.situating.situator import Silent, Situator
 from ingest.sources import Selection
-from ingest.store import EmbeddedDocument, KnownDocument, TenantWriter, add_tenant, open_writer
+from ingest.store import EmbeddedDocument, KnownDocument, TenantWriter, add_tenant, document_id_of, open_writer
 from retrieval.access import NOBODY, TenantId
 from retrieval.engine import IndexProfile
 from retrieval.errors import StoreUnavailable, UnreadableDocument
@@ -48,6 +50,7 @@ class Run:
     tenant: TenantId
     embedder: Embedder
     settings: IngestSettings
+    situator: Situator = field(default_factory=Silent)
     workers: int = 1
     prune: bool = False
     dry_run: bool = False
@@ -58,6 +61,7 @@ class Run:
 class _CutDocument:
     parsed: Parsed
     chunks: tuple[Chunk, ...]
+    written: Mapping[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class _Outcomes:
     described: set[str] = field(default_factory=set)
     same_text: list[SourceFile] = field(default_factory=list)
     chunks: int = 0
+    without_context: int = 0
     ended: Event = field(default_factory=Event)
 
     def note(self, outcome: str, uri: str, chunks: int = 0) -> None:
@@ -103,7 +108,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         for failure in selection.failures:
             outcomes.fail(failure)
         examined = _settle(_examine(run, selection.sources, known), outcomes)
-        _store(run, writer, _cut(run, examined, outcomes), outcomes)
+        _store(run, writer, _situate(run, _cut(run, examined, outcomes), outcomes), outcomes)
         _describe(run, writer, known, outcomes)
         _prune(run, writer, gone, outcomes)
     if profile is not None and not run.dry_run:
@@ -116,6 +121,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         failures=tuple(outcomes.failures),
         chunks=outcomes.chunks,
         seconds=time.monotonic() - begun,
+        without_context=outcomes.without_context,
     )
 
 
@@ -175,6 +181,8 @@ def _examine(
         return known[uri].fingerprint if uri in known else None
 
     recipe = f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
+    if run.situator.recipe:
+        recipe = f"{recipe}|{run.situator.recipe}"
     return examine(sources, fingerprint, recipe, run.settings, run.workers)
 
 
@@ -194,10 +202,10 @@ def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: _Outcome
 
 def _cut(run: Run, documents: Iterable[Parsed], outcomes: _Outcomes) -> Iterator[_CutDocument]:
     """Cuts each document into chunks that the embedder takes whole."""
-    embedder = run.embedder
+    embedder, most_tokens = run.embedder, run.embedder.max_tokens - run.situator.room
     for parsed in documents:
         try:
-            chunks = cut(parsed.document, embedder.count_tokens, embedder.max_tokens, run.settings.overlap_tokens)
+            chunks = cut(parsed.document, embedder.count_tokens, most_tokens, run.settings.overlap_tokens)
         except RecursionError:
             outcomes.fail(Failure(uri=parsed.source.uri, reason="too_complex", message="it is nested too deeply"))
             continue
@@ -205,6 +213,22 @@ def _cut(run: Run, documents: Iterable[Parsed], outcomes: _Outcomes) -> Iterator
             yield _CutDocument(parsed=parsed, chunks=tuple(chunks))
         else:
             outcomes.fail(Failure(uri=parsed.source.uri, reason="empty", message="there is no text in it"))
+
+
+def _situate(run: Run, documents: Iterable[_CutDocument], outcomes: _Outcomes) -> Iterator[_CutDocument]:
+    """Adds what a language model says of where each chunk stands, where one is asked."""
+    for document in documents:
+        if run.dry_run:
+            yield document
+            continue
+        parsed = document.parsed
+        document_id = document_id_of(run.tenant, parsed.source.uri)
+        situated = run.situator.situate(document_id, parsed.document, document.chunks)
+        if situated.lacking:
+            outcomes.without_context += situated.lacking
+            # Not what an unchanged file will have: the next run makes the document anew, and asks for what it lacks.
+            parsed = replace(parsed, fingerprint=hashlib.sha256(parsed.fingerprint).digest())
+        yield _CutDocument(parsed=parsed, chunks=situated.chunks, written=situated.written)
 
 
 def _store(run: Run, writer: TenantWriter, documents: Iterable[_CutDocument], outcomes: _Outcomes) -> None:
@@ -261,7 +285,7 @@ def _embed(run: Run, batch: Sequence[_CutDocument], outcomes: _Outcomes) -> list
         outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
         return []
     return [
-        EmbeddedDocument(parsed=document.parsed, chunks=document.chunks, vectors=vectors)
+        EmbeddedDocument(parsed=document.parsed, chunks=document.chunks, vectors=vectors, written=document.written)
         for document, vectors in zip(batch, matrices, strict=True)
     ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
@@ -57,11 +57,12 @@ def _typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
-    """A parsed document, its chunks, and a vector for each."""
+    """A parsed document, its chunks, a vector for each, and what was written of where they stand, by key."""
 
     parsed: Parsed
     chunks: tuple[Chunk, ...]
     vectors: Vectors
+    written: Mapping[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +94,12 @@ class TenantWriter:
         with self._turn():
             before = self._stored(made.parsed.source.uri for made in documents)
             self._take_away([stored.document_id for stored in before.values()])
-            placed = [(self._document_id(made.parsed.source.uri), made) for made in documents]
+            placed = [(document_id_of(self._tenant, made.parsed.source.uri), made) for made in documents]
             self._run_each(
                 _statement("put_document"),
                 (_document_row(document_id, made, before.get(made.parsed.source.uri)) for document_id, made in placed),
             )
+            self._keep_written(placed)
             self._stage(placed)
             for name in ("add_chunks", "add_embeddings", "add_terms"):
                 self._run(_statement(name))
@@ -144,8 +146,11 @@ class TenantWriter:
         found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
         return {stored.uri: stored for stored in found}
 
-    def _document_id(self, uri: str) -> UUID:
-        return uuid5(_DOCUMENT_IDS, f"{self._tenant}/{uri}")
+    def _keep_written(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
+        rows = [(document_id, *pair) for document_id, made in documents for pair in made.written.items()]
+        if rows:
+            document_ids, keys, contexts = map(list, zip(*rows, strict=True))
+            self._run(_statement("add_contexts"), document_ids=document_ids, keys=keys, contexts=contexts)
 
     def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
         self._run(_statement("create_staging"))
@@ -160,6 +165,7 @@ class TenantWriter:
             self._delist(documents)
             self._count(documents, sign=-1)
             self._run(_statement("remove_chunks"), document_ids=documents)
+            self._run(_statement("remove_contexts"), document_ids=documents)
 
     def _enlist(self, documents: Sequence[UUID]) -> None:
         """Enters the documents where searches look them up by permission and by field, and in their counts."""
@@ -214,6 +220,11 @@ class TenantWriter:
         """The statement for each row of parameters, without waiting for one before the next is sent."""
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.query, [row | {"tenant_id": self._tenant} for row in rows])
+
+
+def document_id_of(tenant: TenantId, uri: str) -> UUID:
+    """The id that the tenant's document with this uri has, or would have."""
+    return uuid5(_DOCUMENT_IDS, f"{tenant}/{uri}")
 
 
 @contextmanager
