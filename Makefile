@@ -69,6 +69,12 @@ bench-revocation: $(VENV)/.installed ## Measure what it costs to take a group's 
 bench-fusion: $(VENV)/.installed ## Compare ways to fuse the two legs (ARGS: folders of sets in BEIR's format)
 	$(BIN)/python -m evals.benchmarks.fusion $(ARGS)
 
+bench-contexts: $(VENV)/.installed ## Measure what titles, headings and headers before chunks are worth (ARGS: BEIR folders)
+	$(BIN)/python -m evals.benchmarks.contexts --data-dir .pincite/bench/contexts $(ARGS)
+
+bench-surroundings: $(VENV)/.installed ## Measure what is gained by growing passages by what stands around them
+	$(BIN)/python -m evals.benchmarks.surroundings --data-dir .pincite/bench/surroundings $(ARGS)
+
 bench-models: $(VENV)/.installed ## Measure what computes the embeddings: torch, OpenVINO
 	$(BIN)/python -m evals.benchmarks.models $(ARGS)
 

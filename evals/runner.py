@@ -14,7 +14,16 @@ from ingest.pipeline import Run, ingest
 from ingest.situating.situator import open_situator
 from retrieval.access import Caller
 from retrieval.answering import answer
-from retrieval.domain import AnswerFailed, AnswerFinished, Citation, Degradation, Passage, PassagesFound, Question
+from retrieval.domain import (
+    AnswerFailed,
+    AnswerFinished,
+    Citation,
+    Degradation,
+    Passage,
+    PassagesFound,
+    Question,
+    Surroundings,
+)
 from retrieval.engine import Engine, Missing, open_engine, prepare_database
 from retrieval.errors import EmbedderUnavailable, NotFound
 from retrieval.reading import read_document
@@ -122,15 +131,18 @@ async def _ask_one(engine: Engine, case: Case, *, answers: bool) -> Asked:
         confidence=found.confidence,
         degraded=found.degraded,
         milliseconds=milliseconds,
-        served=await _serve(engine, case) if answers else None,
+        served=await serve(engine, case) if answers else None,
     )
 
 
-async def _serve(engine: Engine, case: Case) -> Served:
+async def serve(
+    engine: Engine, case: Case, limit: int = SERVED_PASSAGES, surroundings: Surroundings = Surroundings.NONE
+) -> Served:
+    """The case's answer. Raises like `answer()` before its first event."""
     begun = time.perf_counter()
     passages: tuple[Passage, ...] = ()
     last: AnswerFinished | AnswerFailed | None = None
-    question = Question(text=case.text, caller=case.caller, limit=SERVED_PASSAGES, cache=False)
+    question = Question(text=case.text, caller=case.caller, limit=limit, cache=False, surroundings=surroundings)
     async for event in answer(engine, question):
         if isinstance(event, PassagesFound):
             passages = tuple(ranked.passage for ranked in event.retrieval.passages)

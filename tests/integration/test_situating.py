@@ -67,7 +67,7 @@ def ingested(settings: Settings, folder: Path, *, dry_run: bool = False) -> Inge
 
 def rows(dsn: str, query: str) -> list[Any]:
     with psycopg.connect(dsn) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query).fetchall()
 
 
 def kept(dsn: str) -> int:
