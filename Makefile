@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 TORCH_INDEX ?=
 
 .PHONY: help demo test lint format eval faults attacks bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
-	bench-rivals bench-fusion bench-models bench-caching bench-streams bench-first-token clean
+	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made

@@ -37,6 +37,8 @@ RANKED_PASSAGES = 100
 SERVED_PASSAGES = 8
 """Passages an answer is written from, as the API and `pincite ask` ask for."""
 
+_PATIENCE = 60.0  # seconds
+
 OnCase = Callable[[], None]
 
 
@@ -66,6 +68,17 @@ class Asked:
     degraded: tuple[Degradation, ...]
     milliseconds: float
     served: Served | None
+
+
+def patient_settings(data_dir: Path) -> Settings:
+    """The service's settings on the evaluations' own database: a busy machine must not change a ranking."""
+    settings = Settings()
+    return replace(
+        settings,
+        database=settings.database.model_copy(update={"data_dir": data_dir, "database_timeout": _PATIENCE}),
+        embedder=settings.embedder.model_copy(update={"timeout": _PATIENCE}),
+        reranker=settings.reranker.model_copy(update={"budget": _PATIENCE}),
+    )
 
 
 @asynccontextmanager

@@ -16,12 +16,11 @@ import numpy as np
 import typer
 
 from evals.beir import beir_subject
-from evals.benchmarks.measuring import markdown, publish
+from evals.benchmarks.measuring import compared, markdown, publish
 from evals.dataset import Dataset, Subject
 from evals.golden import golden_subject
-from evals.measures import Values, mean, measure
-from evals.runner import ask
-from evals.significance import LEVEL, paired_p_value
+from evals.measures import Values, measure
+from evals.runner import ask, patient_settings
 from ingest.chunking import cut
 from ingest.domain import Chunk
 from ingest.examining import Parsed, examine
@@ -55,7 +54,7 @@ def main(
     record: Annotated[bool, typer.Option(help="Puts the result into RESULTS.md")] = False,
 ) -> None:
     """Prints the measures of each way on each set."""
-    settings = _settings(data_dir)
+    settings = patient_settings(data_dir)
     embedder = load_embedder(settings.embedder)
     subjects = [golden_subject(), *map(beir_subject, sets or [])]
     rows = []
@@ -66,16 +65,6 @@ def main(
     table = markdown(["set, and what stands before the text", *_MEASURES], rows)
     about = "↑ ↓: significantly (p < .05) better or worse than the service's own way, the last of each set."
     publish("contexts", "What stands before a chunk", f"{about}\n\n{table}", record=record)
-
-
-def _settings(data_dir: Path) -> Settings:
-    settings = Settings()
-    return replace(
-        settings,
-        database=settings.database.model_copy(update={"data_dir": data_dir, "database_timeout": 60.0}),
-        embedder=settings.embedder.model_copy(update={"timeout": 60.0}),
-        reranker=settings.reranker.model_copy(update={"budget": 60.0}),
-    )
 
 
 def _index(settings: Settings, embedder: Embedder, subject: Subject, files: Path) -> None:
@@ -135,18 +124,9 @@ async def _values(engine: Engine, dataset: Dataset, number: int) -> Values:
 
 def _rows(name: str, values: Mapping[str, Values]) -> list[list[str]]:
     return [
-        [f"{name}: {way}", *(_cell(of_way.get(each, {}), values[OWN].get(each, {})) for each in _MEASURES)]
+        [f"{name}: {way}", *(compared(of_way.get(each, {}), values[OWN].get(each, {})) for each in _MEASURES)]
         for way, of_way in values.items()
     ]
-
-
-def _cell(of_way: Mapping[str, float], of_own: Mapping[str, float]) -> str:
-    if not of_way:
-        return "–"
-    differences = [value - of_own[case] for case, value in of_way.items() if case in of_own]
-    significant = paired_p_value(differences) < LEVEL
-    arrow = "" if not significant else " ↑" if sum(differences) > 0 else " ↓"
-    return f"{mean(of_way.values()):.3f}{arrow}"
 
 
 if __name__ == "__main__":
