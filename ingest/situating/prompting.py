@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from ingest.domain import Chunk, Document
 from retrieval.domain import RankedPassage
@@ -26,7 +25,7 @@ _AROUND = 2000  # characters before the passage, and as many after it
 _MOST_TOKENS = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
     """A draft: the chunk that a model is to place in its document."""
 
@@ -39,7 +38,7 @@ class Excerpt:
     def plain(self) -> None:
         """There is nothing in it that not every server takes."""
 
-    @cached_property
+    @property
     def asked(self) -> str:
         """What the model reads. No text from outside can close a delimiter or open a turn."""
         text, chunk = self.document.text, self.chunk
@@ -59,7 +58,5 @@ class Excerpt:
         return Prompt(system=SYSTEM, user=self.asked, most_tokens=_MOST_TOKENS)
 
     def key(self, model: str) -> bytes:
-        """The same for what is asked of this model in the same words about the same place of the same text."""
-        text = hashlib.sha256(self.document.text.encode()).hexdigest()
-        place = (text, self.chunk.char_start, self.chunk.char_end)
-        return hashlib.sha256(repr((VERSION, model, place, self.asked)).encode()).digest()
+        """The same for all that is asked of this model in the same words: what is far from the chunk may change."""
+        return hashlib.sha256(repr((VERSION, model, self.asked)).encode()).digest()

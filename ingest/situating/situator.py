@@ -99,7 +99,7 @@ class WritingSituator:
 
     async def situate(self, document_id: UUID, document: Document, chunks: Sequence[Chunk]) -> Situated:
         """As `Situator` promises."""
-        excerpts = [Excerpt(document, chunk) for chunk in chunks]
+        excerpts = [Excerpt(document=document, chunk=chunk) for chunk in chunks]
         keys = [excerpt.key(self.llm.name) for excerpt in excerpts]
         known = await self._known(document_id, keys)
         gate = asyncio.Semaphore(self.at_once)

@@ -26,7 +26,7 @@ from retrieval.settings import IngestSettings, Settings
 from retrieval.spending.budgets import Budget, set_budget
 from tests.conftest import on_database
 from tests.fakes import WordEmbedder
-from tests.llm_servers.scripted import Script, ScriptedLlm, answer, scripted_llm, status
+from tests.llm_servers.scripted import Script, ScriptedLlm, answer, scripted_llm, slow_drip, status
 from tests.unit.test_chunking import prose
 
 ACME = tenant_id("acme")
@@ -175,6 +175,15 @@ def test_what_was_said_goes_with_the_text(dsn: str, folder: Path) -> None:
         [uri] = writer.known_documents()
         writer.remove(uri)
     assert kept(dsn) == 0
+
+
+def test_no_more_is_asked_at_once_than_the_model_takes(dsn: str, folder: Path) -> None:
+    """However many chunks a document has, none is lost in a line that is full."""
+    with scripted_llm(slow_drip("The zebra manual.", 0.05)) as server:
+        settings = on(dsn, server)
+        narrow = settings.llm.model_copy(update={"concurrency": 2, "waiting": 0})
+        assert ingested(replace(settings, llm=narrow), folder).without_context == 0
+    assert 1 <= server.most_at_once <= 2
 
 
 def test_off_by_default_and_dry_runs_ask_nothing(dsn: str, folder: Path) -> None:

@@ -30,7 +30,7 @@ def test_kept_words_are_as_many_as_fit() -> None:
 
 
 def excerpts(document: Document) -> list[Excerpt]:
-    return [Excerpt(document, chunk) for chunk in chunks_of(document.text)]
+    return [Excerpt(document=document, chunk=chunk) for chunk in chunks_of(document.text)]
 
 
 def test_a_model_reads_the_documents_beginning_and_what_is_around() -> None:
@@ -57,15 +57,15 @@ def test_a_document_orders_nothing() -> None:
 
 
 def test_what_is_kept_is_known_by_all_that_was_asked() -> None:
-    """Another text, span, title or model is another question; the same again is the same."""
-    document = document_of(prose(40))
+    """Another chunk, title, model or surrounding is another question; what is far away makes none."""
+    document = document_of(prose(200))
     first, second, *_ = excerpts(document)
-    keys = {
-        first.key("a"),
-        first.key("b"),
-        second.key("a"),
-        Excerpt(replace(document, title="Other"), first.chunk).key("a"),
-        Excerpt(replace(document, text=document.text + "!"), first.chunk).key("a"),
-    }
+    text = document.text
+
+    def of(asked: Document) -> bytes:
+        return Excerpt(document=asked, chunk=first.chunk).key("a")
+
+    nearby, far = replace(document, text=text.replace("fox", "cat")), replace(document, text=text + "!")
+    keys = {first.key("a"), first.key("b"), second.key("a"), of(replace(document, title="Other")), of(nearby)}
     assert len(keys) == 5
-    assert Excerpt(document, first.chunk).key("a") in keys
+    assert of(document) == of(far) == first.key("a")
