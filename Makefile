@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 TORCH_INDEX ?=
 
 .PHONY: help demo test lint format eval faults attacks bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
-	bench-rivals bench-fusion bench-models bench-caching bench-streams bench-first-token bench-fairness clean
+	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token bench-fairness clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -71,6 +71,12 @@ bench-syncing: $(VENV)/.installed ## What a sync of a tree of 5,000 files touche
 
 bench-fusion: $(VENV)/.installed ## Compare ways to fuse the two legs (ARGS: folders of sets in BEIR's format)
 	$(BIN)/python -m evals.benchmarks.fusion $(ARGS)
+
+bench-contexts: $(VENV)/.installed ## Measure what titles, headings and headers before chunks are worth (ARGS: BEIR folders)
+	$(BIN)/python -m evals.benchmarks.contexts --data-dir .pincite/bench/contexts $(ARGS)
+
+bench-surroundings: $(VENV)/.installed ## Measure what is gained by growing passages by what stands around them
+	$(BIN)/python -m evals.benchmarks.surroundings --data-dir .pincite/bench/surroundings $(ARGS)
 
 bench-models: $(VENV)/.installed ## Measure what computes the embeddings: torch, OpenVINO
 	$(BIN)/python -m evals.benchmarks.models $(ARGS)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from evals.runner import OnCase
 
 _ON_STDERR = Console(stderr=True)
-_PATIENCE = 60.0  # seconds
 
 
 def eval_command(
@@ -87,22 +86,12 @@ def _subject(beir: Path | None, sample_queries: int | None) -> "Subject":
 def _evaluate(subject: "Subject", data_dir: Path, *, ablate: bool) -> "Evaluation":
     try:
         from evals.evaluation import evaluate
+        from evals.runner import patient_settings
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed: pip install 'pincite[evals]'") from error
     files = data_dir / "files" / subject.dataset.name
     with _progress() as progress:
-        return asyncio.run(evaluate(_settings(data_dir), subject, files, ablate=ablate, progress=progress))
-
-
-def _settings(data_dir: Path) -> Settings:
-    """The service's settings, with the evaluations' database and patience: a busy machine must not change a ranking."""
-    settings = Settings()
-    return replace(
-        settings,
-        database=settings.database.model_copy(update={"data_dir": data_dir, "database_timeout": _PATIENCE}),
-        embedder=settings.embedder.model_copy(update={"timeout": _PATIENCE}),
-        reranker=settings.reranker.model_copy(update={"budget": _PATIENCE}),
-    )
+        return asyncio.run(evaluate(patient_settings(data_dir), subject, files, ablate=ablate, progress=progress))
 
 
 def _judge_options(

@@ -11,9 +11,19 @@ from pathlib import Path
 from evals.dataset import Case, Dataset, Subject
 from ingest.domain import Failure
 from ingest.pipeline import Run, ingest
+from ingest.situating.situator import open_situator
 from retrieval.access import Caller
 from retrieval.answering import answer
-from retrieval.domain import AnswerFailed, AnswerFinished, Citation, Degradation, Passage, PassagesFound, Question
+from retrieval.domain import (
+    AnswerFailed,
+    AnswerFinished,
+    Citation,
+    Degradation,
+    Passage,
+    PassagesFound,
+    Question,
+    Surroundings,
+)
 from retrieval.engine import Engine, Missing, open_engine, prepare_database
 from retrieval.errors import EmbedderUnavailable, NotFound
 from retrieval.reading import read_document
@@ -26,6 +36,8 @@ RANKED_PASSAGES = 100
 """Passages asked for where documents are ranked: ten documents may hold many of the best passages each."""
 SERVED_PASSAGES = 8
 """Passages an answer is written from, as the API and `pincite ask` ask for."""
+
+_PATIENCE = 60.0  # seconds
 
 OnCase = Callable[[], None]
 
@@ -58,6 +70,17 @@ class Asked:
     served: Served | None
 
 
+def patient_settings(data_dir: Path) -> Settings:
+    """The service's settings on the evaluations' own database: a busy machine must not change a ranking."""
+    settings = Settings()
+    return replace(
+        settings,
+        database=settings.database.model_copy(update={"data_dir": data_dir, "database_timeout": _PATIENCE}),
+        embedder=settings.embedder.model_copy(update={"timeout": _PATIENCE}),
+        reranker=settings.reranker.model_copy(update={"budget": _PATIENCE}),
+    )
+
+
 @asynccontextmanager
 async def prepared_engine(
     settings: Settings, subject: Subject, files: Path
@@ -77,8 +100,16 @@ def _ingest(engine: Engine, dsn: str, subject: Subject, files: Path) -> tuple[Fa
         raise EmbedderUnavailable(f"nothing can be indexed without the embedding model: {engine.embedder.reason}")
     failures: list[Failure] = []
     for tenant, selection in subject.selections(files):
-        run = Run(dsn=dsn, tenant=tenant, embedder=engine.embedder, settings=engine.settings.ingest, prune=True)
-        failures += ingest(run, selection).failures
+        with open_situator(dsn, tenant, engine.embedder, engine.settings) as situator:
+            run = Run(
+                dsn=dsn,
+                tenant=tenant,
+                embedder=engine.embedder,
+                settings=engine.settings.ingest,
+                situator=situator,
+                prune=True,
+            )
+            failures += ingest(run, selection).failures
     return tuple(failures)
 
 
@@ -113,15 +144,18 @@ async def _ask_one(engine: Engine, case: Case, *, answers: bool) -> Asked:
         confidence=found.confidence,
         degraded=found.degraded,
         milliseconds=milliseconds,
-        served=await _serve(engine, case) if answers else None,
+        served=await serve(engine, case) if answers else None,
     )
 
 
-async def _serve(engine: Engine, case: Case) -> Served:
+async def serve(
+    engine: Engine, case: Case, limit: int = SERVED_PASSAGES, surroundings: Surroundings = Surroundings.NONE
+) -> Served:
+    """The case's answer. Raises like `answer()` before its first event."""
     begun = time.perf_counter()
     passages: tuple[Passage, ...] = ()
     last: AnswerFinished | AnswerFailed | None = None
-    question = Question(text=case.text, caller=case.caller, limit=SERVED_PASSAGES, cache=False)
+    question = Question(text=case.text, caller=case.caller, limit=limit, cache=False, surroundings=surroundings)
     async for event in answer(engine, question):
         if isinstance(event, PassagesFound):
             passages = tuple(ranked.passage for ranked in event.retrieval.passages)

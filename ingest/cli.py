@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ingest.domain import IngestReport, Metadata
 from ingest.pipeline import Run, ingest
+from ingest.situating.situator import open_situator
 from ingest.sources import Request, check_metadata, select
 from retrieval.access import principal, tenant_id
 from retrieval.engine import prepare_database
@@ -64,12 +65,16 @@ def ingest_command(
         raise InputError(f"{error.filename}: {error.strerror}") from error
     settings = Settings()
     dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
-    with _progress(len(selection.sources) + len(selection.failures)) as on_document:
+    with (
+        _progress(len(selection.sources) + len(selection.failures)) as on_document,
+        open_situator(dsn, owner, embedder, settings) as situator,
+    ):
         run = Run(
             dsn=dsn,
             tenant=owner,
             embedder=embedder,
             settings=settings.ingest,
+            situator=situator,
             workers=workers,
             prune=prune,
             dry_run=dry_run,
@@ -125,6 +130,8 @@ def _summary(report: IngestReport, *, dry_run: bool) -> str:
         f"updated {len(report.updated)}, unchanged {len(report.unchanged)}, removed {len(report.removed)}, "
         f"failed {len(report.failures)} in {report.seconds:.1f} s"
     )
+    if report.without_context:
+        counts += f"; {report.without_context} chunks lack the LLM's context, the next run asks again"
     return "\n".join(
         [counts, *(f"  {failure.uri}: {failure.reason}: {failure.message}" for failure in report.failures)]
     )

@@ -61,14 +61,16 @@ class Chunk:
     """A citable slice: `text == document.text[char_start:char_end]`.
 
     `heading_path` is that of its first content; `sections` has the start of each section it reaches over.
-    `context` (title and heading path, one line) goes before `text` when it is embedded and indexed;
-    `token_count` measures both together in the embedding model's tokens, special tokens included.
+    `context` (a line of title and heading path, then the `lead`) goes before `text` when it is embedded and indexed;
+    `token_count` measures both together in the embedding model's tokens, special tokens included. `lead` is what a
+    text goes on from that begins in the middle: its table's header, its list's lead-in; else "".
     """
 
     ordinal: int
     heading_path: tuple[str, ...]
     sections: tuple[Section, ...]
     context: str
+    lead: str
     text: str
     char_start: int
     char_end: int
@@ -94,7 +96,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """What a run did, as uris. `updated` are re-permissioned or re-described without being embedded again."""
+    """What a run did, as uris. `updated` are re-permissioned or re-described without being embedded again.
+
+    `without_context` counts chunks that no model could be asked about: the next run asks again.
+    """
 
     indexed: tuple[str, ...]
     updated: tuple[str, ...]
@@ -103,3 +108,4 @@ class IngestReport:
     failures: tuple[Failure, ...]
     chunks: int
     seconds: float
+    without_context: int = 0

@@ -1,12 +1,13 @@
 """The ingest path: from files to an index. Reads from top to bottom.
 
-select → revoke → read → skip if unchanged → parse → cut → embed → store → describe → prune → index
+select → revoke → read → skip if unchanged → parse → cut → situate → embed → store → describe → prune → index
 
 A few documents per transaction: killed at any moment, a run loses and doubles nothing, and the next one carries on.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -19,8 +20,9 @@ from ingest.chunking import cut
 from ingest.domain import Chunk, Failure, IngestReport, SourceFile
 from ingest.examining import Parsed, Parsers, Unchanged, examine, open_parsers
 from ingest.indexing import build_vector_index, check_index, claim_profile, tidy
+from ingest.situating.situator import Silent, Situator
 from ingest.sources import Selection
-from ingest.store import EmbeddedDocument, KnownDocument, TenantWriter, add_tenant, open_writer
+from ingest.store import EmbeddedDocument, KnownDocument, TenantWriter, add_tenant, document_id_of, open_writer
 from retrieval.access import NOBODY, TenantId
 from retrieval.engine import IndexProfile
 from retrieval.errors import StoreUnavailable, UnreadableDocument
@@ -29,7 +31,7 @@ from retrieval.settings import IngestSettings
 
 _log = structlog.get_logger(__name__)
 
-PARSING_AND_CUTTING = 1
+PARSING_AND_CUTTING = 2
 """Raise it when parsing or cutting changes what is stored: every document is then made anew."""
 _LOAD = 1000
 """A run that stored so many chunks leaves the planner's statistics behind."""
@@ -50,6 +52,7 @@ class Run:
     tenant: TenantId
     embedder: Embedder
     settings: IngestSettings
+    situator: Situator = field(default_factory=Silent)
     workers: int = 1
     parsers: Parsers | None = None
     prune: bool = False
@@ -61,6 +64,7 @@ class Run:
 class CutDocument:
     parsed: Parsed
     chunks: tuple[Chunk, ...]
+    written: Mapping[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -76,6 +80,7 @@ class Outcomes:
     described: set[str] = field(default_factory=set)
     same_text: list[SourceFile] = field(default_factory=list)
     chunks: int = 0
+    without_context: int = 0
     ended: Event = field(default_factory=Event)
 
     def note(self, outcome: str, uri: str, chunks: int = 0) -> None:
@@ -107,7 +112,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
             outcomes.fail(failure)
         with open_parsers(run.workers) if run.parsers is None else nullcontext(run.parsers) as parsers:
             examined = _settle(examine_sources(run, parsers, selection.sources, known), outcomes)
-            _store(run, writer, cut_documents(run, examined, outcomes), outcomes)
+            _store(run, writer, situate_chunks(run, cut_documents(run, examined, outcomes), outcomes), outcomes)
         _describe(run, writer, known, outcomes)
         _prune(run, writer, gone, outcomes)
     if profile is not None and not run.dry_run:
@@ -120,12 +125,14 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         failures=tuple(outcomes.failures),
         chunks=outcomes.chunks,
         seconds=time.monotonic() - begun,
+        without_context=outcomes.without_context,
     )
 
 
 def recipe(run: Run) -> str:
-    """What, besides a file's bytes, decides what is stored of it."""
-    return f"{PARSING_AND_CUTTING}|{run.embedder.name}|{run.embedder.max_tokens}|{run.settings.overlap_tokens}"
+    """What besides its bytes decides what is stored of a document."""
+    parts = (PARSING_AND_CUTTING, run.embedder.name, run.embedder.max_tokens, run.settings.overlap_tokens)
+    return "|".join(map(str, (*parts, *filter(None, [run.situator.recipe]))))
 
 
 def _revoke(
@@ -202,10 +209,10 @@ def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: Outcomes
 
 def cut_documents(run: Run, documents: Iterable[Parsed], outcomes: Outcomes) -> Iterator[CutDocument]:
     """Cuts each document into chunks that the embedder takes whole."""
-    embedder = run.embedder
+    embedder, most_tokens = run.embedder, run.embedder.max_tokens - run.situator.room
     for parsed in documents:
         try:
-            chunks = cut(parsed.document, embedder.count_tokens, embedder.max_tokens, run.settings.overlap_tokens)
+            chunks = cut(parsed.document, embedder.count_tokens, most_tokens, run.settings.overlap_tokens)
         except RecursionError:
             outcomes.fail(Failure(uri=parsed.source.uri, reason="too_complex", message="it is nested too deeply"))
             continue
@@ -213,6 +220,22 @@ def cut_documents(run: Run, documents: Iterable[Parsed], outcomes: Outcomes) -> 
             yield CutDocument(parsed=parsed, chunks=tuple(chunks))
         else:
             outcomes.fail(Failure(uri=parsed.source.uri, reason="empty", message="there is no text in it"))
+
+
+def situate_chunks(run: Run, documents: Iterable[CutDocument], outcomes: Outcomes) -> Iterator[CutDocument]:
+    """Adds what a language model says of where each chunk stands, where one is asked."""
+    for document in documents:
+        if run.dry_run:
+            yield document
+            continue
+        parsed = document.parsed
+        document_id = document_id_of(run.tenant, parsed.source.uri)
+        situated = run.situator.situate(document_id, parsed.document, document.chunks)
+        if situated.lacking:
+            outcomes.without_context += situated.lacking
+            # Not what an unchanged file will have: the next run makes the document anew, and asks for what it lacks.
+            parsed = replace(parsed, fingerprint=hashlib.sha256(parsed.fingerprint).digest())
+        yield CutDocument(parsed=parsed, chunks=situated.chunks, written=situated.written)
 
 
 def _store(run: Run, writer: TenantWriter, documents: Iterable[CutDocument], outcomes: Outcomes) -> None:
@@ -269,7 +292,7 @@ def embed_documents(run: Run, batch: Sequence[CutDocument], outcomes: Outcomes) 
         outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
         return []
     return [
-        EmbeddedDocument(parsed=document.parsed, chunks=document.chunks, vectors=vectors)
+        EmbeddedDocument(parsed=document.parsed, chunks=document.chunks, vectors=vectors, written=document.written)
         for document, vectors in zip(batch, matrices, strict=True)
     ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
@@ -34,7 +34,7 @@ _DOCUMENT_IDS = UUID("5b0d2c2e-0f6c-4b39-9d2c-6a1f6f6f3c11")
 _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
 _STAGED_TYPES = (
-    "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
+    "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
     "halfvec",
 )  # fmt: skip
 
@@ -61,11 +61,12 @@ def typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
-    """A parsed document, its chunks, and a vector for each."""
+    """A parsed document, its chunks, a vector for each, and what was written of where they stand, by key."""
 
     parsed: Parsed
     chunks: tuple[Chunk, ...]
     vectors: Vectors
+    written: Mapping[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +104,12 @@ class TenantWriter:
         with self._turn():
             before = self._stored(made.parsed.source.uri for made in documents)
             self._take_away([stored.document_id for stored in before.values()])
-            placed = [(self._document_id(made.parsed.source.uri), made) for made in documents]
+            placed = [(document_id_of(self._tenant, made.parsed.source.uri), made) for made in documents]
             self._run_each(
                 _statement("put_document"),
                 (_document_row(document_id, made, before.get(made.parsed.source.uri)) for document_id, made in placed),
             )
+            self._keep_written(placed)
             self._stage(placed)
             for name in ("add_chunks", "add_embeddings", "add_terms"):
                 self._run(_statement(name))
@@ -168,6 +170,12 @@ class TenantWriter:
     def _document_id(self, uri: str) -> UUID:
         return document_id_of(self._tenant, uri)
 
+    def _keep_written(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
+        rows = [(document_id, *pair) for document_id, made in documents for pair in made.written.items()]
+        if rows:
+            document_ids, keys, contexts = map(list, zip(*rows, strict=True))
+            self._run(_statement("add_contexts"), document_ids=document_ids, keys=keys, contexts=contexts)
+
     def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
         self._run(_statement("create_staging"))
         with self._connection.cursor() as cursor, cursor.copy(_statement("stage_chunks").query) as copy:
@@ -181,6 +189,7 @@ class TenantWriter:
             self._delist(documents)
             self._count(documents, sign=-1)
             self._run(_statement("remove_chunks"), document_ids=documents)
+            self._run(_statement("remove_contexts"), document_ids=documents)
 
     def _enlist(self, documents: Sequence[UUID]) -> None:
         """Enters the documents where searches look them up by permission and by field, and in their counts."""
@@ -293,6 +302,7 @@ def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
         list(chunk.heading_path),
         Jsonb([asdict(section) for section in chunk.sections]),
         chunk.context,
+        chunk.lead,
         chunk.text,
         chunk.char_start,
         chunk.char_end,

@@ -13,7 +13,7 @@ from retrieval.answering import answer
 from retrieval.database import migrations
 from retrieval.database.server import database_dsn
 from retrieval.database.store import Store, open_store
-from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, TextDelta
+from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, Surroundings, TextDelta
 from retrieval.engine import open_engine, prepare_database
 from retrieval.errors import InputError
 from retrieval.explanation_view import as_json, show
@@ -44,10 +44,17 @@ def ask_command(
     wanted: Annotated[
         str | None, typer.Option("--filter", metavar="JSON", help='{"field": "metadata.year", "eq": 2025}')
     ] = None,
+    expand: Annotated[Surroundings, typer.Option(help="Passages with what stands around them")] = Surroundings.NONE,
 ) -> None:
     """Ask a question; the answer streams to the terminal with its sources."""
     asker = caller(tenant, principals or [])
-    asked = Question(text=question, caller=asker, limit=limit, filter=parse_filter(wanted) if wanted else None)
+    asked = Question(
+        text=question,
+        caller=asker,
+        limit=limit,
+        filter=parse_filter(wanted) if wanted else None,
+        surroundings=expand,
+    )
     asyncio.run(_ask(asked))
 
 

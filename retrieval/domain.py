@@ -51,6 +51,16 @@ class Tool(StrEnum):
     LIST_DOCUMENTS = "list_documents"
 
 
+class Surroundings(StrEnum):
+    """What is given with a passage of what stands around it. Stable names, part of the HTTP contract."""
+
+    NONE = "none"
+    NEIGHBOURS = "neighbours"
+    """The chunk before it and the one after it."""
+    SECTION = "section"
+    """The rest of the section that it begins in, and of that which it ends in."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
     """An earlier turn of a conversation, as the caller tells it: nothing of it is known to be true."""
@@ -102,6 +112,7 @@ class Question:
     tools: frozenset[Tool] = frozenset()
     cache: bool = True
     """False: the answer is written for this question alone, and not kept."""
+    surroundings: Surroundings = Surroundings.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +191,7 @@ class Passage:
 
     It may reach over small sections and page ends: `heading_path`, `first_page` and `last_page` are those of the
     whole; `sections` and `page_starts` (offsets at which further pages begin inside it) place each part of it.
+    `lead` is what the text goes on from, its table's header or its list's lead-in: not a part of it, nor to be cited.
     """
 
     key: ChunkKey
@@ -194,6 +206,12 @@ class Passage:
     last_page: int | None
     sections: tuple[Section, ...] = ()
     page_starts: tuple[int, ...] = ()
+    lead: str = ""
+
+    @property
+    def said_over_it(self) -> tuple[str, ...]:
+        """What stands over the text and belongs to it: title, headings, what it goes on from."""
+        return self.title, *self.heading_path, self.lead
 
     def headings_at(self, offset: int) -> tuple[str, ...]:
         """The headings over this offset of the document."""

@@ -121,7 +121,7 @@ async def open_engine(
         load = partial(_reranker, used_embedder)
         used_reranker = await _opened(stack, load, settings) if reranker is None else reranker
         telemetry = telemetry or telemetry_of(settings.telemetry)
-        llm = await _opened(stack, partial(_llm, store, telemetry), settings)
+        llm = await _opened(stack, partial(load_llm, store, telemetry), settings)
         engine = Engine(
             settings=settings,
             store=store,
@@ -164,7 +164,8 @@ def _embedder(settings: Settings) -> Embedder | Missing:
         return Missing(reason=str(error))
 
 
-def _llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | None:
+def load_llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | None:
+    """The configured language model, its calls booked in the store; None where none is configured."""
     if not settings.llm.servers:
         return None
     prices = load_prices(settings.spending.prices)

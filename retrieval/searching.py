@@ -1,6 +1,6 @@
 """The way from a question to passages. Reads from top to bottom; `retrieval/answering.py` goes on from there.
 
-check the filter → embed ∥ search by words → search by meaning → fuse → arrange → rerank → join neighbours
+check the filter → embed ∥ search by words → search by meaning → fuse → arrange → rerank → join neighbours → surround
 
 No connection is held while a model runs, and every read is made as the caller.
 """
@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
-from retrieval.domain import Degradation, Question, Retrieval
+from retrieval.domain import Degradation, Question, Retrieval, Surroundings
 from retrieval.engine import Engine, Missing
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, InvalidQuestion, RerankerUnavailable
+from retrieval.generation.packing import count_tokens, passage_tokens
 from retrieval.models.protocols import Vectors
 from retrieval.search.arranging import arrange
 from retrieval.search.explaining import explained
@@ -20,9 +21,11 @@ from retrieval.search.explanation import Explanation, Trace
 from retrieval.search.filtering import narrow
 from retrieval.search.fusion import FusedPassage, confidence, fuse
 from retrieval.search.legs import DenseFindings, dense_leg, lexical_leg
+from retrieval.search.narrowing import Narrowing
 from retrieval.search.neighbours import MOST_JOINED, join_neighbours
 from retrieval.search.phrases import quoted
 from retrieval.search.reranking import numbered, rerank
+from retrieval.search.surroundings import with_surroundings
 from retrieval.search.whereabouts import whereabouts
 from retrieval.timing import Stopwatch
 
@@ -62,6 +65,8 @@ async def _search(engine: Engine, question: Question, *, whole: bool) -> Trace:
     fused, arranged = await watch.timed("fuse", _fuse, engine, question, fuse_to, whole=whole)
     ranked = await watch.timed("rerank", _rerank, engine, question, arranged, degraded)
     joined = await watch.timed("join", join_neighbours, store, caller, ranked, question.limit)
+    if question.surroundings is not Surroundings.NONE:
+        joined = await watch.timed("surround", _surround, engine, question, joined, narrowing)
     retrieval = Retrieval(
         passages=numbered(joined),
         confidence=confidence(fused, embedding, settings.dense_weight),
@@ -150,6 +155,14 @@ async def _rerank(engine: Engine, question: Question, arranged: _Fused, degraded
     if reranked.partial:
         degraded.append(Degradation.RERANKER_PARTIAL)
     return arrange(reranked.passages, quoted(question.text), _wanted(question)).passages
+
+
+async def _surround(engine: Engine, question: Question, joined: _Fused, narrowing: Narrowing) -> _Fused:
+    """The passages with what stands around them, as far as an LLM is given that besides all of them."""
+    taken = sum(passage_tokens(ranked, count_tokens) for ranked in numbered(joined))
+    room = engine.settings.llm.max_context_tokens - taken
+    wanted = question.surroundings
+    return await with_surroundings(engine.store, question.caller, joined, wanted, narrowing, room, count_tokens)
 
 
 def _wanted(question: Question) -> int:

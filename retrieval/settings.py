@@ -286,6 +286,10 @@ class IngestSettings(BaseSettings):
     parse_timeout: float = Field(120.0, gt=0, description="Seconds one document may take to parse")
     index_from: int = Field(5000, ge=0, description="A tenant with more chunks gets a vector index of its own")
     overlap_tokens: int = Field(32, ge=0, description="Tokens of whole sentences repeated from the chunk before")
+    context_written: bool = Field(
+        False, description="Let the LLM say of each chunk where it stands, to be found by that: a call for each, booked"
+    )
+    context_tokens: int = Field(48, ge=8, description="Most tokens of that; chunks are cut shorter by as many")
 
 
 class WorkerSettings(BaseSettings):

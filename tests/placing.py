@@ -51,6 +51,7 @@ def _chunk(ordinal: int, start: int, text: str) -> Chunk:
         ordinal=ordinal,
         heading_path=(),
         sections=(),
+        lead="",
         context="",
         text=text,
         char_start=start,

@@ -27,6 +27,9 @@ class PassageOut(Place):
     """A found passage, one chunk or several that follow each other, with its rank in each search leg."""
 
     number: int = Field(description="From 1: what `[n]` in an answer refers to")
+    goes_on_from: str = Field(
+        description="The header of the table, or the lead-in of the list, in the middle of which the text begins; or ''"
+    )
     text: str
     score: Rounded = Field(description="How well it fits, up to 1, rounded: what this question's first order is by")
     rerank_score: Rounded | None = Field(description="What the final order is by; null where no reranker read it")
@@ -50,6 +53,7 @@ class PassageOut(Place):
             last_page=passage.last_page,
             char_start=passage.char_start,
             char_end=passage.char_end,
+            goes_on_from=passage.lead,
             text=passage.text,
             score=candidate.score,
             rerank_score=ranked.rerank_score,

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from api.schemas.base import MessageText, Principals, QuestionText, Wire
 from retrieval.access import Caller
-from retrieval.domain import Question, ResponseFormat, Tool, Utterance
+from retrieval.domain import Question, ResponseFormat, Surroundings, Tool, Utterance
 from retrieval.filter_json import FilterInput
 from retrieval.keeping.identity import digest
 
@@ -25,11 +25,16 @@ class SearchRequest(Wire):
     principals: Principals | None = Field(None, description=_SPEAK_FOR, examples=[["user:ada", "group:eng"]])
     limit: int = Field(8, ge=1, le=20, description="Most passages to find")
     filter: FilterInput | None = Field(None, description="What the passages and their documents must be like")
+    expand: Surroundings = Field(
+        Surroundings.NONE,
+        description="Passages grown by what stands around them, the best first, as far as a model is given it besides"
+        " all of them: by the chunk before and after each (`neighbours`), or by the rest of its section (`section`)",
+    )
 
     def by(self, caller: Caller) -> Question:
         """The question as this caller's. Raises `InvalidFilter`."""
         wanted = self.filter.parsed() if self.filter else None
-        return Question(text=self.question, caller=caller, limit=self.limit, filter=wanted)
+        return Question(text=self.question, caller=caller, limit=self.limit, filter=wanted, surroundings=self.expand)
 
 
 class JsonSchemaInput(Wire):

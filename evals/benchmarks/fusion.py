@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.beir import beir_subject
+from evals.benchmarks.measuring import compared
 from evals.dataset import Case, Subject
 from evals.measures import mean
-from evals.runner import prepared_engine
-from evals.significance import LEVEL, paired_p_value
+from evals.runner import patient_settings, prepared_engine
 from retrieval.engine import Engine, Missing
 from retrieval.search.fusion import fuse, weight_of_cosine
 from retrieval.search.legs import dense_leg, lexical_leg
@@ -98,7 +98,7 @@ def main(
     questions: Annotated[int | None, typer.Option(min=1, help="Only so many of each set, always the same")] = None,
 ) -> None:
     """Prints nDCG@10 of each way on each set."""
-    settings = _settings(data_dir)
+    settings = patient_settings(data_dir)
     values: dict[str, dict[str, dict[str, float]]] = {name: {} for name in WAYS}
     for folder in sets:
         subject = beir_subject(folder)
@@ -108,12 +108,6 @@ def main(
         for name, way in WAYS.items():
             values[name][subject.dataset.name] = ndcg(taken, way)
     _print(values)
-
-
-def _settings(data_dir: Path) -> Settings:
-    settings = Settings()
-    patient = settings.database.model_copy(update={"data_dir": data_dir, "database_timeout": 60.0})
-    return replace(settings, database=patient, embedder=settings.embedder.model_copy(update={"timeout": 60.0}))
 
 
 async def take(settings: Settings, subject: Subject, files: Path) -> list[Taken]:
@@ -168,17 +162,10 @@ def _print(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
     for column in ("", *sets, "mean"):
         table.add_column(column, justify="right" if column else "left")
     for name, of_sets in values.items():
-        cells = [_cell(of_sets[each], values[OWN][each]) for each in sets]
+        cells = [compared(of_sets[each], values[OWN][each], digits=4) for each in sets]
         average = mean(mean(of_sets[each].values()) for each in sets)
         table.add_row(f"{name} (own)" if name == OWN else name, *cells, f"{average:.4f}")
     Console(width=120).print(table)
-
-
-def _cell(of_way: Mapping[str, float], of_own: Mapping[str, float]) -> str:
-    differences = [value - of_own[case] for case, value in of_way.items()]
-    significant = paired_p_value(differences) < LEVEL
-    arrow = " " if not significant else "↑" if sum(differences) > 0 else "↓"
-    return f"{mean(of_way.values()):.4f} {arrow}"
 
 
 if __name__ == "__main__":

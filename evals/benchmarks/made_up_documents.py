@@ -75,6 +75,7 @@ def _chunks(texts: list[str]) -> Iterator[Chunk]:
             heading_path=(),
             sections=(),
             context="",
+            lead="",
             text=text,
             char_start=start,
             char_end=start + len(text),

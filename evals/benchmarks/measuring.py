@@ -5,7 +5,7 @@ On shared machines wall time says little, so the time of one question is the CPU
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from evals.measures import mean
+from evals.significance import LEVEL, paired_p_value
 from retrieval.database.store import Store
 from retrieval.engine import prepare_database
 from retrieval.settings import DatabaseSettings, Settings
@@ -63,6 +65,16 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table: the first column is words, the others are numbers."""
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def compared(of_way: Mapping[str, float], of_own: Mapping[str, float], digits: int = 3) -> str:
+    """The mean of the questions' values, marked where it is significantly better or worse than of those beside it."""
+    if not of_way:
+        return "–"
+    differences = [value - of_own[case] for case, value in of_way.items() if case in of_own]
+    significant = paired_p_value(differences) < LEVEL
+    arrow = "" if not significant else " ↑" if sum(differences) > 0 else " ↓"
+    return f"{mean(of_way.values()):.{digits}f}{arrow}"
 
 
 def publish(name: str, title: str, body: str, *, record: bool) -> None:

@@ -23,12 +23,14 @@ def cut(document: Document, count_tokens: CountTokens, max_tokens: int, overlap_
     """The chunks of a document, in order; together they cover every character but whitespace.
 
     No chunk, with its context, has more than `max_tokens`. Sentences are cut only when longer than a chunk, and
-    then at words; tables and code only when longer than a chunk, and then at rows and lines. A chunk repeats at most
+    then at words; tables and code only when longer than a chunk, and then at rows and lines. What begins in the middle
+    of a table or a list is told what it goes on from: the header, the lead-in. A chunk repeats at most
     `overlap_tokens` of whole sentences from the chunk before, within a section. Small sections of one parent share
     a chunk, whose heading path is that of its first content.
     """
     pieces = pieces_of(document)
-    contexts = Contexts(document.title, [piece.path for piece in pieces], count_tokens, max_tokens)
+    places = [place for piece in pieces for place in (piece.place, (piece.path, piece.lead_of_parts))]
+    contexts = Contexts(document.title, places, count_tokens, max_tokens)
     fitted = _fitted(document.text, pieces, count_tokens, contexts)
     packings = pack(list(_with_gaps(fitted)), contexts.room, overlap_tokens)
     return _verified(document, packings, count_tokens, contexts)
@@ -46,11 +48,11 @@ def _fitted(text: str, pieces: Sequence[Piece], count_tokens: CountTokens, conte
 
 
 def _is_over(piece: Piece, contexts: Contexts) -> bool:
-    return piece.tokens > contexts.room(piece.path) and piece.end - piece.start > 1
+    return piece.tokens > contexts.room(piece.place) and piece.end - piece.start > 1
 
 
 def _parts(text: str, piece: Piece, contexts: Contexts) -> list[Piece]:
-    room = max(1, int(contexts.room(piece.path) * _SAFETY))
+    room = max(1, int(contexts.room(piece.place) * _SAFETY))
     return divide(text, piece, max(2, -(-piece.tokens // room)))
 
 
@@ -103,7 +105,7 @@ def _divided(text: str, packings: Sequence[Packing], over: AbstractSet[tuple[int
 
 
 def _embedded_text(document: Document, packing: Packing, contexts: Contexts) -> str:
-    return f"{contexts.of(packing.path)}\n{document.text[packing.start : packing.end]}"
+    return f"{contexts.of(packing.place)}\n{document.text[packing.start : packing.end]}"
 
 
 def _chunk(document: Document, ordinal: int, packing: Packing, token_count: int, contexts: Contexts) -> Chunk:
@@ -112,7 +114,8 @@ def _chunk(document: Document, ordinal: int, packing: Packing, token_count: int,
         ordinal=ordinal,
         heading_path=packing.path,
         sections=tuple(_sections(packing)),
-        context=contexts.of(packing.path),
+        context=contexts.of(packing.place),
+        lead=contexts.lead(packing.place),
         text=document.text[packing.start : packing.end],
         char_start=packing.start,
         char_end=packing.end,

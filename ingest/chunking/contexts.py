@@ -1,40 +1,50 @@
-"""The line before a chunk's text that says where it stands: title and headings."""
+"""What is said before a chunk's text: where it stands, title and headings, and what it goes on from."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 _SEPARATOR = " › "
-_LARGEST_SHARE = 4  # a context takes at most a fourth of a chunk
+_LARGEST_SHARE = 4  # headings take at most a fourth of a chunk, what it goes on from another
 _ELLIPSIS = "…"
 
 Path = tuple[str, ...]
+Place = tuple[Path, str]
+"""Headings, and what the text under them goes on from ("" where it begins something of its own)."""
 
 
 class Contexts:
-    """The contexts of a document's heading paths, and the tokens each leaves for the text."""
+    """The contexts of a document's places, and the tokens each leaves for the text."""
 
     def __init__(
         self,
         title: str,
-        paths: Iterable[Path],
+        places: Iterable[Place],
         count_tokens: Callable[[Sequence[str]], list[int]],
         max_tokens: int,
     ) -> None:
         self.max_tokens = max_tokens
         self._count = count_tokens
         self._special = count_tokens([""])[0]
-        distinct = list(dict.fromkeys(paths))
-        self._texts = dict(zip(distinct, self._shortened([_parts(title, path) for path in distinct]), strict=True))
+        distinct = list(dict.fromkeys(places))
+        paths = list(dict.fromkeys(path for path, _ in distinct))
+        leads = list(dict.fromkeys(lead for _, lead in distinct))
+        headings = dict(zip(paths, self._shortened([_parts(title, path) for path in paths]), strict=True))
+        self._leads = dict(zip(leads, self._shortened([[lead] for lead in leads]), strict=True))
+        self._texts = {place: _in_lines(headings[place[0]], self._leads[place[1]]) for place in distinct}
         # Counted with the newline that joins it to the text.
         counts = count_tokens([text + "\n" for text in self._texts.values()]) if distinct else []
-        self._rooms = {path: max(1, max_tokens - count) for path, count in zip(distinct, counts, strict=True)}
+        self._rooms = {place: max(1, max_tokens - count) for place, count in zip(distinct, counts, strict=True)}
 
-    def of(self, path: Path) -> str:
-        """The context of a path."""
-        return self._texts[path]
+    def of(self, place: Place) -> str:
+        """The context of a place."""
+        return self._texts[place]
 
-    def room(self, path: Path) -> int:
-        """How many tokens of text fit in a chunk under this path."""
-        return self._rooms[path]
+    def lead(self, place: Place) -> str:
+        """What the text goes on from, as it stands in the context."""
+        return self._leads[place[1]]
+
+    def room(self, place: Place) -> int:
+        """How many tokens of text fit in a chunk at this place."""
+        return self._rooms[place]
 
     def _shortened(self, contexts: Sequence[Sequence[str]]) -> list[str]:
         full = [_SEPARATOR.join(parts) for parts in contexts]
@@ -57,6 +67,10 @@ class Contexts:
     def _first_fitting(self, candidates: Sequence[str]) -> str | None:
         counts = self._count(candidates) if candidates else []
         return next((text for text, count in zip(candidates, counts, strict=True) if self._fits(count)), None)
+
+
+def _in_lines(headings: str, lead: str) -> str:
+    return f"{headings}\n{lead}" if lead else headings
 
 
 def _parts(title: str, path: Path) -> list[str]:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from ingest.chunking.contexts import Place
 from ingest.chunking.pieces import AT_SUBSECTION, Piece, divide
 
 _TAIL = 0.6  # what is left for the last chunk of a run must fill this much of it, else the last two share evenly
 
-Room = Callable[[tuple[str, ...]], int]
+Room = Callable[[Place], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class Packing:
         return self.pieces[0].path
 
     @property
+    def place(self) -> Place:
+        return self.pieces[0].place
+
+    @property
     def is_divisible(self) -> bool:
         return len(self.pieces) > 1 or self.end - self.start > 1
 
@@ -57,10 +62,10 @@ def pack(pieces: Sequence[Piece], room: Room, overlap_tokens: int) -> list[Packi
     packings: list[Packing] = []
     start, repeated = 0, 0
     while start < len(pieces):
-        limit = room(pieces[start - repeated].path)
+        limit = room(pieces[start - repeated].place)
         if repeated and _tokens(pieces[start - repeated : start + 1]) > limit:
             repeated = 0
-        end = _best_end(pieces, start, repeated, room(pieces[start - repeated].path))
+        end = _best_end(pieces, start, repeated, room(pieces[start - repeated].place))
         packings.append(Packing(tuple(pieces[start - repeated : end]), repeated))
         start, repeated = end, _overlap(pieces, start, end, overlap_tokens)
     return packings

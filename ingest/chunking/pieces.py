@@ -1,9 +1,11 @@
 """What chunks are made of: sentences, list items, whole tables and code blocks, with the headings above them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ingest.chunking.contexts import Place
+from ingest.chunking.leads import Item, item_leads, lead_in, table_header
 from ingest.chunking.sentences import sentence_starts
 from ingest.domain import Block, Document
 from ingest.languages import detect_language
@@ -19,6 +21,8 @@ AT_SECTION = 0.4
 
 _TOP_LEVELS = 2
 _LONGEST_HEADING = 300  # characters, in paths
+_LONGEST_ANNOUNCEMENT = 1000  # characters before a block that are read for what announces it
+_HEADER_LINES = 2  # a table's header and the line under it: they stay with the first row
 _PLAIN_TYPES = frozenset({"text/plain", "application/pdf"})
 _NEWLINE = re.compile("\n")
 _ITEM = re.compile(r"^[ \t]*(?:[-*+•–]|\d{1,9}[.)])[ \t]+", re.MULTILINE)
@@ -26,7 +30,10 @@ _ITEM = re.compile(r"^[ \t]*(?:[-*+•–]|\d{1,9}[.)])[ \t]+", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A slice that begins with the headings over it, up to `content`; chunks may begin at any piece."""
+    """A slice that begins with the headings over it, up to `content`; chunks may begin at any piece.
+
+    `lead` is what a chunk that begins here goes on from; `header` that of a table, for those of its parts without it.
+    """
 
     start: int
     content: int
@@ -36,7 +43,19 @@ class Piece:
     path: tuple[str, ...]
     is_sentence: bool
     has_lines: bool
+    lead: str = ""
+    header: str = ""
     tokens: int = 0
+
+    @property
+    def place(self) -> Place:
+        """What is said before a chunk that begins here: the headings over it, and what it goes on from."""
+        return self.path, self.lead
+
+    @property
+    def lead_of_parts(self) -> str:
+        """The lead of its parts but the first."""
+        return "\n".join(filter(None, (self.lead, self.header)))
 
     def sized(self, tokens: int) -> "Piece":
         """The same piece with its tokens counted."""
@@ -67,7 +86,15 @@ class _Section:
         self.border = max(self.border, border)
 
     def piece(
-        self, start: int, end: int, border: float, *, is_sentence: bool = False, has_lines: bool = False
+        self,
+        start: int,
+        end: int,
+        border: float,
+        *,
+        is_sentence: bool = False,
+        has_lines: bool = False,
+        lead: str = "",
+        header: str = "",
     ) -> Piece:
         first = start if self.pending is None else self.pending
         made = Piece(
@@ -79,6 +106,8 @@ class _Section:
             path=self.path,
             is_sentence=is_sentence and first == start,
             has_lines=has_lines,
+            lead=lead,
+            header=header,
         )
         self.pending, self.border = None, AT_PARAGRAPH
         return made
@@ -119,26 +148,35 @@ def _heading(document: Document, block: Block) -> str:
 
 
 def _block_pieces(text: str, block: Block, section: _Section, language: str) -> Iterator[Piece]:
-    announced = block.kind != "paragraph" and text[max(0, block.start - 10) : block.start].rstrip().endswith(":")
-    border = AFTER_COLON if announced else AT_PARAGRAPH
+    lead = "" if block.kind == "paragraph" or section.pending is not None else _announcement(text, block)
+    border = AFTER_COLON if lead else AT_PARAGRAPH
     if block.kind in {"table", "code"}:
-        yield section.piece(block.start, block.end, border, has_lines=True)
+        header = table_header(text[block.start : block.end]) if block.kind == "table" else ""
+        yield section.piece(block.start, block.end, border, has_lines=True, lead=lead, header=header)
         return
     items = _items(text, block) if block.kind == "list" else [(block.start, block.start, block.end)]
-    for start, marked, end in items:
+    for (start, marked, end), item_lead in zip(items, _leads(text, block, items, lead), strict=True):
         for sentence in _sentences(text, start, marked, end, language):
-            yield section.piece(*sentence, border, is_sentence=True)
+            yield section.piece(*sentence, border, is_sentence=True, lead=item_lead)
             border = WITHIN_PARAGRAPH
         border = AT_LINE
 
 
-def _items(text: str, block: Block) -> Iterator[tuple[int, int, int]]:
-    """List items as (start, end of the marker, end)."""
+def _announcement(text: str, block: Block) -> str:
+    return lead_in(text[max(0, block.start - _LONGEST_ANNOUNCEMENT) : block.start].rstrip())
+
+
+def _leads(text: str, block: Block, items: Sequence[Item], lead: str) -> Iterable[str]:
+    return item_leads(text, items, lead) if block.kind == "list" else [lead]
+
+
+def _items(text: str, block: Block) -> list[Item]:
+    """The items of a list."""
     marks = [(found.start(), found.end()) for found in _ITEM.finditer(text, block.start, block.end)]
     if not marks or marks[0][0] > block.start:
         marks.insert(0, (block.start, block.start))
     ends = [start for start, _ in marks[1:]] + [block.end]
-    return ((start, marked, end) for (start, marked), end in zip(marks, ends, strict=True))
+    return [(start, marked, end) for (start, marked), end in zip(marks, ends, strict=True)]
 
 
 def _sentences(text: str, start: int, marked: int, end: int, language: str) -> Iterator[tuple[int, int]]:
@@ -188,13 +226,16 @@ def _pieces_at(text: str, piece: Piece, cuts: list[int]) -> list[Piece]:
                 border=piece.border if first else border,
                 is_sentence=False,
                 has_lines=False,
+                lead=piece.lead if first else piece.lead_of_parts,
+                header=piece.header if first else "",
             )
         )
     return made
 
 
 def _line_starts(text: str, piece: Piece) -> list[int]:
-    return [found.end() for found in _NEWLINE.finditer(text, piece.content, piece.end)]
+    starts = [found.end() for found in _NEWLINE.finditer(text, piece.content, piece.end)]
+    return starts[_HEADER_LINES:] if piece.header else starts
 
 
 def _even_cuts(text: str, start: int, end: int, parts: int) -> list[int]:

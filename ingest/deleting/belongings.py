@@ -48,6 +48,7 @@ GO_WITH_A_DOCUMENT = (
     _by_id("revisions"),
     _by_id("grants"),
     _by_id("document_fields"),
+    _by_id("chunk_contexts"),
     _by_id("chunk_terms"),
     _by_id("embeddings"),
     _by_id("chunks"),
@@ -60,6 +61,7 @@ GO_WITH_A_DOCUMENT = (
 GO_WITH_A_TENANT = {
     "grants": ("principal", "document_id"),
     "document_fields": ("document_id",),
+    "chunk_contexts": ("document_id", "key"),
     "chunk_terms": ("document_id", "ordinal"),
     "embeddings": ("document_id", "ordinal"),
     "chunks": ("document_id", "ordinal"),

@@ -1,6 +1,6 @@
 """The worker's path: one tenant's turn. Reads from top to bottom.
 
-claim → fetch → narrow → examine → cut → embed → settle, batch by batch until the turn's time is up
+claim → fetch → narrow → examine → cut → situate → embed → settle, batch by batch until the turn's time is up
 
 What a claim holds is settled in the transaction that stores it. Killed at any moment, a turn loses nothing and doubles
 nothing: what it held is given to another claim, and its own settles nothing any more.
@@ -20,11 +20,12 @@ import structlog
 from ingest.domain import Failure, SourceFile
 from ingest.examining import Parsed, Parsers, Unchanged
 from ingest.indexing import build_vector_index, claim_profile
-from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, examine_sources
+from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, examine_sources, situate_chunks
 from ingest.queueing.line import Line, open_line
 from ingest.queueing.pace import Pace
 from ingest.queueing.records import ClaimedRevision, SettledRevision, Settlement
 from ingest.queueing.resting import Rest
+from ingest.situating.situator import Situating, nobody_situates
 from ingest.store import EmbeddedDocument, KnownDocument
 from retrieval.access import NOBODY, TenantId
 from retrieval.engine import IndexProfile
@@ -48,6 +49,7 @@ class Workshop:
     worker: WorkerSettings
     parsers: Parsers
     settled: Callable[[Sequence[SettledRevision]], None]
+    situating: Situating = nobody_situates
     stopping: Event = field(default_factory=Event)
     rest: Rest = field(default_factory=Rest)
     pace: Pace = field(default_factory=Pace)
@@ -79,15 +81,22 @@ def take_turn(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
     """
     until = time.monotonic() + workshop.worker.turn_seconds
     stored = 0
-    with open_line(workshop.dsn, tenant) as line:
+    with open_line(workshop.dsn, tenant) as line, workshop.situating(tenant) as situator:
         if workshop.rest.left:
             line.wake(_in(workshop.rest.left))
             return
         profile = claim_profile(workshop.dsn, workshop.embedder)
+        run = Run(
+            dsn=workshop.dsn,
+            tenant=tenant,
+            embedder=workshop.embedder,
+            settings=workshop.ingest,
+            situator=situator,
+        )
         while revisions := _claim(workshop, line, turn_id):
             begun = time.monotonic()
             try:
-                stored += _work(workshop, line, tenant, revisions)
+                stored += _work(workshop, line, run, revisions)
             except (EmbedderUnavailable, ParserUnavailable) as error:
                 _rest(workshop, line, revisions, error)
                 return
@@ -113,14 +122,13 @@ def _claim(workshop: Workshop, line: Line, turn_id: int) -> list[ClaimedRevision
     return claimed
 
 
-def _work(workshop: Workshop, line: Line, tenant: TenantId, revisions: Sequence[ClaimedRevision]) -> int:
+def _work(workshop: Workshop, line: Line, run: Run, revisions: Sequence[ClaimedRevision]) -> int:
     """Brings the claimed documents to their ends. How many chunks were made."""
     batch = _Batch(
         claim_id=revisions[0].claim_id,
         revisions={revision.uri: revision for revision in revisions},
         known=line.stored([revision.document_id for revision in revisions]),
     )
-    run = Run(dsn=workshop.dsn, tenant=tenant, embedder=workshop.embedder, settings=workshop.ingest)
     outcomes = Outcomes(run)
     with tempfile.TemporaryDirectory(prefix="pincite-") as folder:
         sources = _fetch(line, batch, Path(folder), outcomes)
@@ -128,8 +136,9 @@ def _work(workshop: Workshop, line: Line, tenant: TenantId, revisions: Sequence[
         examined = list(examine_sources(run, workshop.parsers, sources, batch.known))
     outcomes.failures += [found for found in examined if isinstance(found, Failure)]
     same = [found.source for found in examined if isinstance(found, Unchanged)]
-    cut = list(cut_documents(run, [found for found in examined if isinstance(found, Parsed)], outcomes))
-    embedded = embed_documents(run, cut, outcomes) if cut else []
+    parsed = [found for found in examined if isinstance(found, Parsed)]
+    made = list(situate_chunks(run, cut_documents(run, parsed, outcomes), outcomes))
+    embedded = embed_documents(run, made, outcomes) if made else []
     workshop.rest.end()
     endings = [
         *(_failed(batch, failure) for failure in outcomes.failures),

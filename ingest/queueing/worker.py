@@ -21,6 +21,7 @@ from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
 from ingest.queueing.records import SettledRevision
 from ingest.queueing.turns import Workshop, take_turn
+from ingest.situating.situator import situators
 from ingest.store import connected
 from retrieval.access import TenantId, tenant_id
 from retrieval.database.connecting import PATIENCE
@@ -57,7 +58,13 @@ def open_workshop(
     """What a worker needs, with processes that parse; they end at the end. `settled` is told what came to its end."""
     with open_parsers(settings.worker.parsers) as parsers:
         yield Workshop(
-            dsn=dsn, embedder=embedder, ingest=settings.ingest, worker=settings.worker, parsers=parsers, settled=settled
+            dsn=dsn,
+            embedder=embedder,
+            ingest=settings.ingest,
+            worker=settings.worker,
+            parsers=parsers,
+            settled=settled,
+            situating=situators(dsn, embedder, settings),
         )
 
 

@@ -6,6 +6,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_chunks (
     heading_path text[],
     sections jsonb,
     context text,
+    lead text,
     text text,
     char_start integer,
     char_end integer,

@@ -1,2 +1,2 @@
-COPY staged_chunks (document_id, language, ordinal, heading_path, sections, context, text, char_start, char_end, first_page,
+COPY staged_chunks (document_id, language, ordinal, heading_path, sections, context, lead, text, char_start, char_end, first_page,
                     last_page, page_starts, token_count, embedding) FROM STDIN (FORMAT BINARY)

@@ -10,6 +10,7 @@ from typing import Annotated, Never
 import structlog
 import typer
 
+from ingest.situating.situator import situators
 from ingest.syncing.declared import Declared, named, read_sources
 from ingest.syncing.domain import SyncReport
 from ingest.syncing.opening import open_source
@@ -51,12 +52,14 @@ def sync_command(
     if place is None:
         raise InvalidSources("where are the sources declared? say --sources, or set PINCITE_SYNC_SOURCES")
     declared = named(read_sources(place), names or [])
+    dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
     run = SyncRun(
-        dsn=prepare_database(settings),
-        embedder=load_embedder(settings.embedder),
+        dsn=dsn,
+        embedder=embedder,
         ingest=settings.ingest,
         settings=settings.sync,
         opening=open_source,
+        situating=situators(dsn, embedder, settings),
         workers=workers,
         dry_run=dry_run,
         allow_mass_delete=allow_mass_delete,

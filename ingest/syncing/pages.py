@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 
-from ingest.parsing import SUPPORTED_EXTENSIONS
+from ingest.parsing import SUPPORTED_EXTENSIONS, extension_of
 from ingest.syncing.addresses import canonical
 
 _MOST_READ = 5 * 1024 * 1024
@@ -18,14 +18,6 @@ _MOST_LINKS = 2000
 _LONGEST_NAME = 60  # characters, of which each may be four bytes
 _GZIP = b"\x1f\x8b"
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
-_EXTENSIONS = {
-    "text/html": ".html",
-    "application/xhtml+xml": ".html",
-    "text/plain": ".txt",
-    "text/markdown": ".md",
-    "application/pdf": ".pdf",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
-}
 
 
 class BadSitemap(Exception):
@@ -86,7 +78,7 @@ def file_name(url: str, content_type: str) -> str | None:
     last = PurePosixPath(unquote(urlsplit(url).path)).name[-_LONGEST_NAME:] or "index"
     name = "".join(character if character.isprintable() else "_" for character in last)
     extension = PurePosixPath(name).suffix.lower()
-    wanted = _EXTENSIONS.get(_type(content_type))
+    wanted = extension_of(content_type)
     if wanted is None:
         return name if extension in SUPPORTED_EXTENSIONS else None
     kin = {".html": {".htm", ".xhtml"}, ".txt": {".text", ".md", ".markdown"}, ".md": {".markdown"}}.get(wanted, set())

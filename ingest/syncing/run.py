@@ -38,7 +38,8 @@ def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
     outcomes = Outcomes(run)
     with open_state(run.dsn, tenant_id(declared.tenant), declared.name) as state:
         if state.lock():
-            _alone(run, declared, state, outcomes)
+            with run.situating(tenant_id(declared.tenant)) as situator:
+                _alone(replace(run, situator=situator), declared, state, outcomes)
         else:
             outcomes.problems.append(Problem(code="already_running", message="another run is at this source"))
     return _report(declared, outcomes, time.monotonic() - begun)

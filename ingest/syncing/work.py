@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ingest.domain import Failure, SourceFile
 from ingest.examining import Parsers
 from ingest.pipeline import Run
+from ingest.situating.situator import Silent, Situating, Situator, nobody_situates
 from ingest.syncing.declared import Declared
 from ingest.syncing.domain import Entry, Problem, Source
 from ingest.syncing.plan import Changed, Plan
@@ -31,6 +32,8 @@ class SyncRun:
     opening: Callable[[Declared, SyncSettings, IngestSettings], AbstractContextManager[Source]]
     workers: int = 1
     parsers: Parsers | None = None
+    situating: Situating = nobody_situates
+    situator: Situator = field(default_factory=Silent)
     dry_run: bool = False
     allow_mass_delete: bool = False
     on_document: Callable[[str], None] = lambda _outcome: None
@@ -106,5 +109,6 @@ def ingesting(run: SyncRun, declared: Declared) -> Run:
         settings=run.ingest,
         workers=run.workers,
         parsers=run.parsers,
+        situator=run.situator,
         on_document=lambda outcome, _chunks: run.on_document(outcome),
     )

@@ -12,7 +12,7 @@ from retrieval.generation.prompting import build_prompt
 
 _RECIPE = "2"
 """To be raised when what is kept, or how it is read, changes: nothing kept before is then found."""
-_UNDERSTOOD = frozenset({"text", "caller", "limit", "filter", "cache", "origin"})
+_UNDERSTOOD = frozenset({"text", "caller", "limit", "filter", "cache", "origin", "surroundings"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ def inquiry_of(engine: Engine, question: Question, retrieval: Retrieval) -> Inqu
     guard = engine.settings.guard.model_dump_json()
     models = (engine.llm.name if engine.llm else "", engine.settings.llm.model_dump_json(), guard)
     prompt = build_prompt(text, retrieval.passages)
-    asked = (question.limit, question.filter)
+    asked = (question.limit, question.filter, question.surroundings.value)
     asker = (question.caller.tenant, sorted(question.caller.principals))
     scope = _digest(_RECIPE, models, asker, asked, prompt.system, telling_words(text))
     key = _digest(scope, prompt.user, [identity(ranked.passage) for ranked in retrieval.passages])

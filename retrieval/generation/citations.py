@@ -160,7 +160,7 @@ class Verifier:
 
     def __init__(self, passages: Sequence[RankedPassage], question: str = "") -> None:
         self._passages = {ranked.number: ranked for ranked in passages}
-        self._names = {name for one in passages for name in (one.passage.title, *one.passage.heading_path)}
+        self._names = {name for one in passages for name in one.passage.said_over_it}
         self._asked = numbers(question)
         self._units: dict[int, list[tuple[int, int, frozenset[str]]]] = {}
         # A text is read once however many claims are held against it; read for the first when it is needed.
@@ -193,13 +193,13 @@ class Verifier:
         return cite(self._passages[number], *span, round(support(claim, frozenset(said)), 4) if claim else 1.0)
 
     def numbers_stand(self, claim: str, cited: Sequence[int]) -> bool:
-        """Whether the claim's numbers stand in the cited passages, their titles or headings.
+        """Whether the claim's numbers stand in the cited passages, or in what stands over these.
 
         The question's count as well where those passages' texts state no number that they could contradict.
         """
         passages = [self._passages[number].passage for number in cited]
         own = frozenset[str]().union(*(self._numbers(one.text) for one in passages))
-        named = (self._numbers(name) for one in passages for name in (one.title, *one.heading_path))
+        named = (self._numbers(name) for one in passages for name in one.said_over_it)
         return not states_other_number(claim, (own or self._asked).union(*named))
 
     def _stands(self, quote: str, texts: Iterable[str]) -> bool:

@@ -66,6 +66,8 @@ Rules:
 - After every claim put the number of the passage it comes from in square brackets: [1]. For two passages: [1][2]. \
 Cite only passages that are given.
 - Quote the decisive words exactly, in quotation marks, wherever that is possible.
+- What a passage goes on from is the header of its table or the lead-in of its list: read it with the passage, \
+quote the passage.
 - If the passages do not answer the question, say that you do not know from these documents, and stop. \
 If they answer a part of it, answer that part and say what is missing.
 - If passages contradict each other, say so and cite both.
@@ -146,7 +148,7 @@ def neutral(text: str) -> str:
 def _origin(passage: Passage) -> str:
     section = " > ".join(passage.heading_path)
     pages = "" if passage.first_page is None else str(passage.first_page)
-    attributes = {"title": passage.title, "section": section, "page": pages}
+    attributes = {"title": passage.title, "section": section, "page": pages, "goes_on_from": passage.lead}
     return "".join(f' {name}="{attribute(value)}"' for name, value in attributes.items() if value)
 
 

@@ -18,6 +18,7 @@ class StoredChunk:
     version: int
     heading_path: list[str]
     sections: list[dict[str, Any]]
+    lead: str
     text: str
     char_start: int
     char_end: int
@@ -34,6 +35,7 @@ class StoredChunk:
             title=self.title,
             version=self.version,
             heading_path=tuple(self.heading_path),
+            lead=self.lead,
             text=self.text,
             char_start=self.char_start,
             char_end=self.char_end,

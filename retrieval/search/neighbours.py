@@ -38,8 +38,8 @@ async def join_neighbours(
     """
     order = {each.passage.key: place for place, each in enumerate(found)}
     groups = _first_groups(found, limit)
-    spans = {group[0].passage.key: _span(group) for group in groups if len(group) > 1}
-    texts = await _read(store, caller, list(spans.values())) if spans else {}
+    spans = {group[0].passage.key: spanning([each.passage for each in group]) for group in groups if len(group) > 1}
+    texts = await read_spans(store, caller, list(spans.values())) if spans else {}
     passages: list[FusedPassage] = []
     for group in groups:
         span = spans.get(group[0].passage.key)
@@ -72,11 +72,10 @@ def _groups(found: Sequence[FusedPassage]) -> Iterator[_Group]:
             yield tuple(chunks[start : start + MOST_JOINED])
 
 
-def _span(group: _Group) -> Passage:
-    """The passage of all chunks, its text apart."""
-    whole = group[0].passage
-    for each in group[1:]:
-        following = each.passage
+def spanning(parts: Sequence[Passage]) -> Passage:
+    """The passage of all these, which follow each other, its text apart."""
+    whole = parts[0]
+    for following in parts[1:]:
         whole = replace(
             whole,
             char_end=max(whole.char_end, following.char_end),
@@ -94,8 +93,8 @@ def _pages_begun(whole: Passage, following: Passage) -> Iterator[int]:
     yield from (start for start in following.page_starts if start >= whole.char_end)
 
 
-async def _read(store: Store, caller: Caller, spans: Sequence[Passage]) -> dict[tuple[UUID, int], str]:
-    """The spans' texts, by document and start."""
+async def read_spans(store: Store, caller: Caller, spans: Sequence[Passage]) -> dict[tuple[UUID, int], str]:
+    """The spans' texts as they are stored, by document and start. Raises `StoreUnavailable`."""
     async with store.session(caller) as session:
         rows = await session.rows(
             _Text,

@@ -339,6 +339,7 @@ def _document(uri: str, text: str, acl: frozenset[str]) -> EmbeddedDocument:
         heading_path=(),
         sections=(),
         context="",
+        lead="",
         text=text,
         char_start=0,
         char_end=len(text),

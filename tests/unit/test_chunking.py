@@ -72,6 +72,8 @@ markup = st.lists(
             ),
             *(
                 "| a | b |\n|---|---|\n| c | d |\n\n",
+                "| Head | Foot |\n|---|---|\n" + "| cell | 12 |\n" * 20 + "\n",
+                "The following:\n\n- outer item\n  - inner item\n\n",
                 "```\ncode = 1\nmore = 2\n```\n\n",
                 "> quoted\n\n",
                 "---\n\n",
@@ -316,3 +318,63 @@ def test_few_calls_of_the_tokenizer() -> None:
 
     cut(document_of("".join(f"## H{n}\n\n{prose(30)}\n\n" for n in range(50))), counting, 128, 16)
     assert len(calls) <= 8
+
+
+def table(rows: int, header: str = "| Code | Meaning |") -> str:
+    return f"{header}\n|---|---|\n" + "".join(f"| E{n} | part {n} broke |\n" for n in range(rows))
+
+
+def test_every_part_of_a_table_is_told_its_header() -> None:
+    """A table longer than a chunk: each part but the first has the header, and what announces it, in its context."""
+    chunks = chunks_of(f"# Errors\n\nThese codes are shown:\n\n{table(40)}")
+    assert len(chunks) > 4
+    assert "| Code | Meaning |\n|---|---|\n| E0 |" in chunks[0].text
+    assert chunks[0].lead == ""
+    for chunk in chunks[1:]:
+        assert chunk.lead == "These codes are shown:\n| Code | Meaning |"
+        assert chunk.context == f"Doc › Errors\n{chunk.lead}"
+        assert chunk.text.startswith("| E")
+
+
+def test_a_table_cut_off_from_its_announcement_is_told_of_it() -> None:
+    """A table that begins a chunk goes on from the sentence before it, not from its own header."""
+    announced = f"These are the codes {'that one may meet ' * 5}in the hall:"
+    [before, whole] = chunks_of(f"{prose(2)} {announced}\n\n{table(4)}", 64)
+    assert before.text.endswith(announced)
+    assert (whole.lead, whole.text) == (f"{' '.join(announced.split()[:15])}…", table(4).strip())
+
+
+@pytest.mark.parametrize("header", ["|  |  |", "| - | - |"])
+def test_a_table_without_a_header_has_none(header: str) -> None:
+    """Where nothing stands over the columns, nothing is repeated."""
+    assert {chunk.lead for chunk in chunks_of(table(40, header))} == {""}
+
+
+def test_items_are_told_what_they_stand_under() -> None:
+    """Items of a list that is cut have its lead-in, nested ones also the items above them; what follows has neither."""
+    items = "".join(f"- Site {n} is closed\n  - to cars of {n}\n  - to vans of {n}\n" for n in range(12))
+    chunks = chunks_of(f"A word. Forbidden are the following:\n\n{items}\n\n{prose(4)}\n")
+    assert len(chunks) > 4
+    listed = [chunk for chunk in chunks[1:] if chunk.text.startswith("- ")]
+    for chunk in listed:
+        nested = re.match(r"- to \w+ of (\d+)", chunk.text)
+        above = f" Site {nested[1]} is closed" if nested else ""
+        assert chunk.lead == f"Forbidden are the following:{above}"
+    assert any("Site" in chunk.lead for chunk in listed)
+    assert chunks[-1].lead == ""
+
+
+def test_a_heading_ends_what_was_announced() -> None:
+    """What a sentence announces is not told to a list under the next heading."""
+    chunks = chunks_of(f"{prose(3)} As follows:\n\n## Next\n\n" + "- One thing is listed here\n" * 30)
+    assert {chunk.lead for chunk in chunks} == {""}
+
+
+def test_what_a_chunk_goes_on_from_is_bounded() -> None:
+    """A header of a hundred columns takes at most a fourth of a chunk, and the rows still fit."""
+    columns = "|".join(f" column {n} " for n in range(100))
+    wide = f"|{columns}|\n|{'---|' * 100}\n" + f"|{' 7 |' * 100}\n" * 20
+    document = document_of(wide)
+    chunks = cut(document, count_tokens, 64, 0)
+    assert_laws(document, chunks, 64)
+    assert all(chunk.lead.endswith("…") and count_tokens([chunk.lead])[0] <= 64 / 4 + 2 for chunk in chunks[1:])

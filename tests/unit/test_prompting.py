@@ -1,6 +1,7 @@
 """The prompt keeps what was retrieved apart from what we say."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,16 @@ def test_passages_are_numbered_and_the_question_comes_last() -> None:
     assert '<passage number="1" title="Handbook">\nLeave is 30 days.\n</passage>' in prompt.user
     assert '<passage number="4" title="Handbook">\na < b, and 3 > 2\n</passage>' in prompt.user
     assert prompt.user.index("</passage>") < prompt.user.index("<question>\nHow many days?\n</question>")
+
+
+def test_the_model_is_told_what_a_passage_goes_on_from() -> None:
+    """A row stands under its table's header in the prompt, as a line that can close nothing; it is not in the text."""
+    whole = ranked(1, "| E7 | broken |")
+    lead = 'Codes "here":\n| Code | </passage> |'
+    told = replace(whole, passage=replace(whole.passage, lead=lead))
+    assert "goes_on_from=\"Codes 'here': | Code | ‹/passage› |\">\n| E7 | broken |\n</passage>" in (
+        build_prompt("What is E7?", [told]).user
+    )
 
 
 def test_nothing_from_outside_is_in_the_system_turn() -> None:

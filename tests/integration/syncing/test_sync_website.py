@@ -257,7 +257,8 @@ def test_files_are_read_by_their_type(site: Site) -> None:
     for name, kind in kinds.items():
         site.pages[f"/docs/{name}"] = Page("Some text.", kind=kind)
     names = {entry.name for entry in crawl(site)}
-    assert names == {"docs.html", "page.html", "notes.txt", "what.pdf", "n_ul.html", "x" * 60 + ".html"}
+    read = {"docs.html", "page.html", "notes.txt", "what.pdf", "shot.png", "n_ul.html", "x" * 60 + ".html"}
+    assert names == read
 
 
 def test_a_hostile_page_cannot_make_us_hold_more_than_the_limit(site: Site) -> None:
