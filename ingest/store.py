@@ -13,7 +13,7 @@ from pgvector.psycopg import register_vector
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from ingest.domain import Chunk, SourceFile
+from ingest.domain import Chunk, Described, SourceFile
 from ingest.examining import Parsed
 from retrieval.access import TenantId
 from retrieval.database.connecting import connect
@@ -107,7 +107,7 @@ class TenantWriter:
             self._withdraw(added)
             self._forget(added)
 
-    def describe(self, sources: Sequence[SourceFile]) -> frozenset[str]:
+    def describe(self, sources: Sequence[Described]) -> frozenset[str]:
         """New permissions and metadata, the texts untouched, in one transaction: seen by the next search. The uris
         that are still there.
 
@@ -131,21 +131,22 @@ class TenantWriter:
             self._forget(documents)
             return frozenset(found)
 
-    def remove(self, uri: str) -> None:
-        """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
+    def remove(self, *uris: str) -> int:
+        """Takes the documents away with all that came from them. How many were there. Raises `StoreUnavailable`."""
         with self._turn():
-            documents = [stored.document_id for stored in self._stored([uri]).values()]
+            documents = [stored.document_id for stored in self._stored(uris).values()]
             self._take_away(documents)
             self._run(_statement("remove_documents"), document_ids=documents)
             self._withdraw(documents)
             self._forget(documents)
+            return len(documents)
 
     def _stored(self, uris: Iterable[str]) -> dict[str, _StoredDocument]:
         found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
         return {stored.uri: stored for stored in found}
 
     def _document_id(self, uri: str) -> UUID:
-        return uuid5(_DOCUMENT_IDS, f"{self._tenant}/{uri}")
+        return document_id_of(self._tenant, uri)
 
     def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
         self._run(_statement("create_staging"))
@@ -214,6 +215,11 @@ class TenantWriter:
         """The statement for each row of parameters, without waiting for one before the next is sent."""
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.query, [row | {"tenant_id": self._tenant} for row in rows])
+
+
+def document_id_of(tenant: TenantId, uri: str) -> UUID:
+    """The id that the tenant's document with this uri has, or would have."""
+    return uuid5(_DOCUMENT_IDS, f"{tenant}/{uri}")
 
 
 @contextmanager

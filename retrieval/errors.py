@@ -10,11 +10,15 @@ PinciteError
 │   ├── InvalidManifest
 │   ├── InvalidDataset
 │   ├── InvalidSettings
+│   ├── UnsupportedFormat       what was handed in is of no kind that can be read
+│   ├── DocumentTooLarge
+│   ├── UrlNotAllowed           documents are not fetched from addresses here
 │   └── UnreadableDocument      one file could not be turned into text; carries its own code
 ├── AccessDenied                who you are does not allow it (and never says whether it exists)
 │   └── Unauthenticated         no API key, or one we do not know
 ├── NotFound
 ├── Conflict
+│   ├── PreconditionFailed      it is not as the caller took it to be
 │   ├── IdempotencyKeyReused    the key stands for another question
 │   └── AnswerWithdrawn         a kept answer shows what was changed or taken away since
 ├── LimitExceeded
@@ -82,6 +86,18 @@ class InvalidSettings(InputError):
     code = "invalid_settings"
 
 
+class UnsupportedFormat(InputError):
+    code = "unsupported_format"
+
+
+class DocumentTooLarge(InputError):
+    code = "document_too_large"
+
+
+class UrlNotAllowed(InputError):
+    code = "url_not_allowed"
+
+
 class UnreadableDocument(InputError):
     """One file could not be turned into text. `reason` is a stable code of its own, such as `encrypted`."""
 
@@ -114,6 +130,10 @@ class Conflict(PinciteError):
 
 class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
+
+
+class PreconditionFailed(Conflict):
+    code = "precondition_failed"
 
 
 class AnswerWithdrawn(Conflict):

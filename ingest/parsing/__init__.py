@@ -13,7 +13,7 @@ from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.plain import parse_plain
 from retrieval.errors import UnreadableDocument
 
-__all__ = ["SUPPORTED_EXTENSIONS", "parse_file"]
+__all__ = ["SUPPORTED_EXTENSIONS", "content_type_of", "extension_of", "parse_file"]
 
 _Parser = Callable[[bytes], Parsed]
 _MARKDOWN: tuple[str, _Parser] = ("text/markdown", parse_markdown)
@@ -30,6 +30,18 @@ _FORMATS = {
 }
 SUPPORTED_EXTENSIONS = frozenset(_FORMATS)
 _LONGEST_TITLE = 300  # characters
+
+
+def content_type_of(name: str) -> str | None:
+    """What a file of this name is on the wire; None: it cannot be read."""
+    found = _FORMATS.get(Path(name).suffix.lower())
+    return found[0] if found else None
+
+
+def extension_of(content_type: str) -> str | None:
+    """The extension under which content of this type is read, parameters such as a charset aside; None: it cannot."""
+    wanted = content_type.partition(";")[0].strip().lower()
+    return next((extension for extension, (name, _) in _FORMATS.items() if name == wanted), None)
 
 
 def parse_file(path: Path, content: bytes, title: str | None) -> Document:
