@@ -1,6 +1,6 @@
 """Bodies that may be large: on their way they lie on disk; in memory are only those that are being worked on."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from api.schemas.submissions import BatchIn, DocumentDescription, DocumentIn, FileName
@@ -51,6 +52,25 @@ def larger_bodies(settings: Settings) -> Mapping[str, int]:
     return {"/v1/documents": documents, "/v1/documents/batch": documents, "/v1/documents/delete": _MANY_NAMES}
 
 
+class _WholeForm(MultiPartParser):
+    """Takes a form only with its end: the parser itself would take what came of one that was cut off."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(
+            request.headers, self._whole(request.stream()), max_files=1, max_fields=1, max_part_size=_FIELD_BYTES
+        )
+        self._has_end = False
+
+    def on_end(self) -> None:
+        self._has_end = True
+
+    async def _whole(self, stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        async for piece in stream:
+            yield piece
+        if not self._has_end:
+            raise MultiPartException("it is cut off")
+
+
 @asynccontextmanager
 async def received_json(request: Request) -> AsyncIterator[JsonBody]:
     """The body, whole. Raises HTTPException 415 for what is no JSON."""
@@ -74,11 +94,9 @@ async def received(request: Request) -> AsyncIterator[JsonBody | FormBody]:
             yield body
         return
     try:
-        form = await request.form(max_files=1, max_fields=1, max_part_size=_FIELD_BYTES)
-    except HTTPException as error:
-        if error.status_code == 400:
-            raise _invalid("multipart", f"the form cannot be read: {error.detail}") from error
-        raise
+        form = await _WholeForm(request).parse()
+    except MultiPartException as error:
+        raise _invalid("multipart", f"the form cannot be read: {error.message}") from error
     try:
         yield _form_body(form)
     finally:
