@@ -34,6 +34,7 @@ class JsonBody:
     """A JSON body, on disk."""
 
     file: BinaryIO
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class FormBody:
     """A file, on disk, and what is said of it as JSON."""
 
     file: BinaryIO
+    size: int
     file_name: str | None
     content_type: str | None
     document: str
@@ -78,11 +80,11 @@ async def received_json(request: Request) -> AsyncIterator[JsonBody]:
         raise HTTPException(415)
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
         file = cast("BinaryIO", spool)
-        upload = UploadFile(file)  # which writes in a thread what does not stay in memory
+        upload = UploadFile(file, size=0)  # which writes in a thread what does not stay in memory
         async for piece in request.stream():
             await upload.write(piece)
         await upload.seek(0)
-        yield JsonBody(file=file)
+        yield JsonBody(file=file, size=upload.size or 0)
 
 
 @asynccontextmanager
@@ -181,7 +183,13 @@ def _form_body(form: FormData) -> FormBody:
         raise _invalid("missing", "the form wants a file, whole to its end", "file")
     if not isinstance(document, str):
         raise _invalid("missing", "the form wants what is said of the file, as JSON", "document")
-    return FormBody(file=file.file, file_name=file.filename, content_type=file.content_type, document=document)
+    return FormBody(
+        file=file.file,
+        size=file.size or 0,
+        file_name=file.filename,
+        content_type=file.content_type,
+        document=document,
+    )
 
 
 def _media_type(request: Request) -> str:

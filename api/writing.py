@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
@@ -25,9 +25,10 @@ T = TypeVar("T")
 Pool = ConnectionPool[psycopg.Connection[Any]]
 
 _AT_ONCE = 4
-"""Pieces of work at once: each may hold a file of the largest size, a few times over."""
 _WAITING = 200
 _PATIENCE = 30.0
+_LARGE = 4 * 1024 * 1024
+"""Bytes from which a body is worked on alone: in memory it is there a few times over."""
 
 
 class Writing:
@@ -36,16 +37,20 @@ class Writing:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._turns = Admission(_AT_ONCE, _WAITING, _PATIENCE)
+        self._turns_of_large = Admission(1, _WAITING, _PATIENCE)
         self._threads = ThreadPoolExecutor(_AT_ONCE, "writing")
         self._lock = Lock()
         self._pool: Pool | None = None
 
-    async def run(self, tenant: TenantId, work: Callable[[], T]) -> T:
-        """What the work comes to, in a thread, when it is the tenant's turn. Raises `Overloaded`, and what it raises.
+    async def run(self, tenant: TenantId, work: Callable[[], T], size: int = 0) -> T:
+        """What the work on so many bytes comes to, in a thread, when it is the tenant's turn.
 
-        Once begun it is done, whether or not somebody waits for it.
+        Once begun it is done, whether or not somebody waits for it. Raises `Overloaded`, and what the work raises.
         """
-        async with self._turns.turn(tenant):
+        async with AsyncExitStack() as stack:
+            if size >= _LARGE:
+                await stack.enter_async_context(self._turns_of_large.turn(tenant))
+            await stack.enter_async_context(self._turns.turn(tenant))
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def with_curator(self, tenant: TenantId, work: Callable[[Curator], T]) -> T:

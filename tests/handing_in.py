@@ -15,7 +15,7 @@ from retrieval.keys import create_key
 from tests.e2e.corpus import engine_on
 from tests.e2e.standing import client_of
 from tests.fakes import WordEmbedder
-from tests.queues import PUMP
+from tests.queues import PUMP, turn, workshop
 
 QUESTION = "Which pump needs oil?"
 
@@ -75,3 +75,26 @@ async def open_desk(dsn: str, **ingest: Any) -> AsyncIterator[Desk]:
             hr=await client("acme", {"query"}, "group:hr"),
             stranger=await client("globex", {"documents", "query"}),
         )
+
+
+def work(desk: Desk, embedder: WordEmbedder | None = None) -> None:
+    """A worker takes its turn."""
+    shop = workshop(desk.dsn, embedder)
+    turn(shop)
+
+
+def broken() -> dict[str, Any]:
+    return {"uri": "broken.pdf", "content_base64": "eA==", "file_name": "broken.pdf", "allow": ["everyone"]}
+
+
+async def pages_of(desk: Desk, address: str, name: str, **parameters: Any) -> list[list[dict[str, Any]]]:
+    """All pages of a list."""
+    pages: list[list[dict[str, Any]]] = []
+    while len(pages) < 20:
+        response = await desk.manager.get(address, params=parameters)
+        assert response.status_code == 200, response.text
+        pages.append(response.json()[name])
+        if response.json()["next"] is None:
+            break
+        parameters["cursor"] = response.json()["next"]
+    return pages

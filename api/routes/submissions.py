@@ -44,10 +44,10 @@ async def hand_in(
     is kept; searches have the old one until a worker has indexed the new, and then the new one, never a half. What was
     handed in of it before and is not indexed yet is superseded. The same bytes again are not indexed again.
     """
+    writing, settings = writing_of(request), request.app.state.settings
     async with received(request) as body:
-        receipt, uri = await writing_of(request).run(
-            key.tenant, partial(_submit, writing_of(request), request.app.state.settings, key, idempotency_key, body)
-        )
+        work = partial(_submit, writing, settings, key, idempotency_key, body)
+        receipt, uri = await writing.run(key.tenant, work, body.size)
     _say(response, receipt)
     return DocumentAccepted.naming(receipt, document_id_of(key.tenant, uri))
 
@@ -57,11 +57,10 @@ async def hand_in_many(
     request: Request, response: Response, key: AdmittedKey, idempotency_key: JobKey = None
 ) -> BatchAccepted:
     """Adds or replaces up to 1000 documents as one job: all are kept, or, where one is invalid, none."""
+    writing, settings = writing_of(request), request.app.state.settings
     async with received_json(request) as body:
-        receipt = await writing_of(request).run(
-            key.tenant,
-            partial(_submit_many, writing_of(request), request.app.state.settings, key, idempotency_key, body),
-        )
+        work = partial(_submit_many, writing, settings, key, idempotency_key, body)
+        receipt = await writing.run(key.tenant, work, body.size)
     _say(response, receipt)
     return BatchAccepted.of(receipt)
 

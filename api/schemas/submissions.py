@@ -1,11 +1,10 @@
 """Documents as they are handed in, and what may be said of them."""
 
-import binascii
 import json
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.schemas.base import Principal, Wire, without_nul
@@ -51,15 +50,6 @@ def _is_language(language: str) -> str:
     return language
 
 
-def _decoded(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise PydanticCustomError("not_base64", "must be text in base64")
-    try:
-        return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
-    except ValueError as error:
-        raise PydanticCustomError("not_base64", "must be base64 with padding, without line breaks") from error
-
-
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=600), AfterValidator(without_nul)]
 Allow = Annotated[
     list[Annotated[Principal, AfterValidator(_is_principal)]],
@@ -100,11 +90,11 @@ class DocumentDescription(Wire):
 class DocumentIn(DocumentDescription):
     """A document: its text, or its bytes in base64, or where to fetch it from."""
 
+    model_config = ConfigDict(val_json_bytes="base64")  # a third of the time that Python takes over a large file
+
     text: str | None = Field(None, min_length=1, description="Its text; plain, unless a type or file name says more")
     content_base64: Annotated[
-        bytes | None,
-        BeforeValidator(_decoded),
-        WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+        Annotated[bytes, Field(min_length=1), WithJsonSchema({"type": "string", "contentEncoding": "base64"})] | None,
         Field(description="A file's bytes"),
     ] = None
     url: str | None = Field(None, min_length=1, max_length=2000, description="Refused where fetching is not enabled")

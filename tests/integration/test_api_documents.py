@@ -11,11 +11,10 @@ import pytest
 from ingest.queueing.curating import Change
 from retrieval.access import tenant_id
 from retrieval.models.protocols import Vectors
-from tests.e2e.standing import events_of
 from tests.fakes import WordEmbedder
-from tests.handing_in import Desk, open_desk
+from tests.handing_in import Desk, broken, open_desk, pages_of, work
 from tests.integration.test_ingest import counted_right
-from tests.queues import PUMP, rows, states, texts, turn, workshop
+from tests.queues import PUMP, rows, states, texts
 
 LEAVE = "Leave is 25 days."
 
@@ -24,12 +23,6 @@ LEAVE = "Leave is 25 days."
 async def desk(dsn: str) -> AsyncIterator[Desk]:
     async with open_desk(dsn) as opened:
         yield opened
-
-
-def work(desk: Desk, embedder: WordEmbedder | None = None) -> None:
-    """A worker takes its turn."""
-    shop = workshop(desk.dsn, embedder)
-    turn(shop)
 
 
 async def test_a_documents_life(desk: Desk) -> None:
@@ -175,42 +168,11 @@ async def test_a_change_meant_for_another_state_is_refused(desk: Desk) -> None:
     assert rows(desk.dsn, "SELECT acl, metadata FROM documents") == [(["group:hr"], {"year": 1})]
 
 
-async def test_a_batch_is_one_job(desk: Desk) -> None:
-    """All its documents are indexed, and the job says of each what became of it."""
-    given = [{"uri": f"{at}.txt", "text": f"Rule {at} of many.", "allow": ["everyone"]} for at in range(5)]
-    response = await desk.manager.post("/v1/documents/batch", json={"documents": [*given, _broken()]})
-    assert response.status_code == 202
-    work(desk)
-    told = (await desk.manager.get(response.json()["status_url"])).json()
-    assert (told["state"], told["total"], told["indexed"], told["failed"]) == ("failed", 6, 5, 1)
-    pages = await _pages(desk, f"{response.json()['status_url']}/documents", "revisions", limit=4)
-    assert [entry["uri"] for page in pages for entry in page] == [*(each["uri"] for each in given), "broken.pdf"]
-    failed = (await desk.manager.get(f"{response.json()['status_url']}/documents?state=failed")).json()["revisions"]
-    assert [(entry["error_code"], entry["attempts"]) for entry in failed] == [("not_a_pdf", 1)]
-
-
-def _broken() -> dict[str, Any]:
-    return {"uri": "broken.pdf", "content_base64": "eA==", "file_name": "broken.pdf", "allow": ["everyone"]}
-
-
-async def _pages(desk: Desk, address: str, name: str, **parameters: Any) -> list[list[dict[str, Any]]]:
-    """All pages of a list."""
-    pages: list[list[dict[str, Any]]] = []
-    while len(pages) < 20:
-        response = await desk.manager.get(address, params=parameters)
-        assert response.status_code == 200, response.text
-        pages.append(response.json()[name])
-        if response.json()["next"] is None:
-            break
-        parameters["cursor"] = response.json()["next"]
-    return pages
-
-
 async def test_lists_hold_each_document_once_whatever_the_page(desk: Desk) -> None:
     """By uri, those stored, on their way and failed, each with its state; by prefix, state and filter."""
     for at in range(4):
         await desk.put(f"a/{at}", metadata={"year": 2020 + at})
-    await desk.manager.put("/v1/documents", json=_broken())
+    await desk.manager.put("/v1/documents", json=broken())
     work(desk)
     await desk.put("a/1", "The red pump is gone.")
     await desk.put("z")
@@ -223,18 +185,18 @@ async def test_lists_hold_each_document_once_whatever_the_page(desk: Desk) -> No
         "z": "queued",
     }
     for limit in (1, 2, 5, 6, 50):
-        pages = await _pages(desk, "/v1/documents", "documents", limit=limit)
+        pages = await pages_of(desk, "/v1/documents", "documents", limit=limit)
         assert [(each["uri"], each["status"]) for page in pages for each in page] == sorted(everything.items())
         assert all(len(page) <= limit for page in pages)
     for status in ("indexed", "queued", "failed", "running"):
-        [page] = await _pages(desk, "/v1/documents", "documents", status=status)
+        [page] = await pages_of(desk, "/v1/documents", "documents", status=status)
         assert {each["uri"] for each in page} == {uri for uri, held in everything.items() if held == status}
-    [page] = await _pages(desk, "/v1/documents", "documents", uri_prefix="a/")
+    [page] = await pages_of(desk, "/v1/documents", "documents", uri_prefix="a/")
     assert len(page) == 4
     wanted = '{"field": "metadata.year", "range": {"gte": 2021}}'
-    [page] = await _pages(desk, "/v1/documents", "documents", filter=wanted)
+    [page] = await pages_of(desk, "/v1/documents", "documents", filter=wanted)
     assert [each["uri"] for each in page] == ["a/1", "a/2", "a/3"]
-    [page] = await _pages(desk, "/v1/documents", "documents", filter=wanted, status="queued")
+    [page] = await pages_of(desk, "/v1/documents", "documents", filter=wanted, status="queued")
     assert [each["uri"] for each in page] == ["a/1"]
 
 
@@ -314,45 +276,3 @@ async def _deleted(desk: Desk, body: dict[str, Any]) -> int:
     response = await desk.manager.post("/v1/documents/delete", json=body)
     assert response.status_code == 200, response.text
     return int(response.json()["documents"])
-
-
-async def test_a_jobs_events_end_with_its_end(desk: Desk) -> None:
-    """What it is at first, each change, and `finished`; who comes later hears the end alone, whatever it heard."""
-    accepted = await desk.put()
-    listening = asyncio.create_task(desk.manager.get(f"{accepted['status_url']}/events"))
-    await asyncio.to_thread(work, desk)
-    events = events_of((await listening).text)
-    assert [name for name, _ in events][-1] == "finished"
-    assert {name for name, _ in events[:-1]} <= {"progress"}
-    assert events[-1][1]["indexed"] == 1
-    late = await desk.manager.get(f"{accepted['status_url']}/events", headers={"Last-Event-ID": "nonsense"})
-    assert [name for name, _ in events_of(late.text)] == ["finished"]
-    assert late.headers["content-type"].startswith("text/event-stream")
-
-
-async def test_a_job_is_cancelled_and_failures_are_tried_again(desk: Desk) -> None:
-    """Cancelled, nothing of it is indexed; what failed waits again; both more than once."""
-    accepted = await desk.put()
-    for _ in range(2):
-        cancelled = (await desk.manager.post(f"{accepted['status_url']}/cancel")).json()
-        assert (cancelled["state"], cancelled["cancelled"]) == ("cancelled", 1)
-    work(desk)
-    assert texts(desk.dsn) == {}
-    broken = (await desk.manager.put("/v1/documents", json=_broken())).json()["status_url"]
-    work(desk)
-    again = (await desk.manager.post(f"{broken}/retry")).json()
-    assert (again["failed"], again["waiting"]) == (0, 1)
-    listed = (await desk.manager.get("/v1/jobs?limit=1")).json()
-    older = (await desk.manager.get("/v1/jobs", params={"cursor": listed["next"]})).json()
-    assert [job["state"] for page in (listed, older) for job in page["jobs"]] == ["queued", "cancelled"]
-
-
-async def test_a_documents_states_are_told_newest_first(desk: Desk) -> None:
-    """Each state that was handed in, and which version it became."""
-    document = (await desk.put())["document_id"]
-    work(desk)
-    await desk.put(text=LEAVE)
-    work(desk)
-    await desk.put(text=LEAVE)
-    told = (await desk.manager.get(f"/v1/documents/{document}/revisions")).json()["revisions"]
-    assert [(each["state"], each["version"]) for each in told] == [("queued", None), ("indexed", 2), ("indexed", 1)]
