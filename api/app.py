@@ -14,9 +14,11 @@ from api.limiting import Limits
 from api.metering import Metering
 from api.openapi import describer
 from api.probe import ReadinessProbe
-from api.routes import answers, documents, health, metrics, page, search, usage, webhooks
+from api.receiving import larger_bodies
+from api.routes import answers, curating, documents, health, jobs, metrics, page, search, submissions, usage, webhooks
 from api.watching import Watching
 from api.working import working
+from api.writing import Writing
 from retrieval.engine import Engine, open_engine
 from retrieval.settings import Settings
 from retrieval.telemetry import telemetry_of
@@ -27,8 +29,8 @@ _DESCRIPTION = "Answers from your own documents, each citation verified against 
 def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     """The HTTP application over `engine`, or over one of its own for as long as it is served.
 
-    Setting `app.state.stopping` ends open streams with an `error` event; `app.state.kept` is to be closed before a
-    given engine is.
+    Setting `app.state.stopping` ends open streams with an `error` event; `app.state.kept` and
+    `app.state.writing` are to be closed before a given engine is.
     """
     app = FastAPI(
         title="Pincite",
@@ -46,15 +48,16 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.state.kept = None if engine is None else kept_answers(engine)
     app.state.telemetry = telemetry = telemetry_of(settings.telemetry) if engine is None else engine.telemetry
     app.state.limits = Limits(settings.limits, telemetry)
+    app.state.writing = Writing(settings.database)
     app.state.stopping = asyncio.Event()
     app.state.probe = ReadinessProbe()
     errors.install(app)
-    for routes in (answers, search, documents, webhooks, usage, health, page):
+    for routes in (answers, search, submissions, documents, curating, jobs, webhooks, usage, health, page):
         app.include_router(routes.router)
     if settings.api.metrics:
         app.include_router(metrics.router)
     app.mount("/static", page.files)
-    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes, larger=larger_bodies(settings))
     app.add_middleware(Watching, access_log=settings.telemetry.access_log)
     app.add_middleware(Envelope)
     app.add_middleware(Metering, telemetry=telemetry)  # added last: outermost
@@ -71,4 +74,5 @@ async def _own_engine(app: FastAPI) -> AsyncIterator[None]:
             async with working(app.state.settings, engine):
                 yield
         finally:
+            await app.state.writing.close()
             await app.state.kept.close()

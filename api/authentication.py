@@ -14,6 +14,9 @@ from retrieval.engine import Engine
 from retrieval.errors import AccessDenied, Unauthenticated
 from retrieval.keys import ApiKey, find_key
 
+MANAGES = "documents"
+"""The scope of a key that manages all of the tenant's documents."""
+
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", bearerFormat="pk_…", description="An API key from `pincite keys create`"
 )
@@ -25,16 +28,35 @@ def opened_engine(request: Request) -> Engine:
     return engine
 
 
-async def querying_key(
+async def known_key(
     engine: Annotated[Engine, Depends(opened_engine)],
     presented: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> ApiKey:
-    """The known key that the request presents. Raises `Unauthenticated`, or `AccessDenied` if it may not query."""
+    """The known key that the request presents. Raises `Unauthenticated`."""
     if presented is None:
         raise Unauthenticated("send an API key: Authorization: Bearer pk_…")
-    key = await find_key(engine, presented.credentials)
+    return await find_key(engine, presented.credentials)
+
+
+async def querying_key(key: Annotated[ApiKey, Depends(known_key)]) -> ApiKey:
+    """The key, if it may query. Raises `AccessDenied`."""
     if "query" not in key.scopes:
         raise AccessDenied("this API key may not ask questions (scope: query)")
+    return key
+
+
+async def reading_key(key: Annotated[ApiKey, Depends(known_key)]) -> ApiKey:
+    """The key, if it may be told of documents, as one who may see them or as one who manages all. Raises
+    `AccessDenied`."""
+    if key.scopes.isdisjoint({"query", MANAGES}):
+        raise AccessDenied("this API key may not read documents (scope: query, or documents)")
+    return key
+
+
+async def managing_key(key: Annotated[ApiKey, Depends(known_key)]) -> ApiKey:
+    """The key, if it may manage all of its tenant's documents. Raises `AccessDenied`."""
+    if MANAGES not in key.scopes:
+        raise AccessDenied("this API key may not manage documents (scope: documents)")
     return key
 
 
@@ -76,6 +98,8 @@ def _listed(lines: list[str]) -> list[str]:
 OpenedEngine = Annotated[Engine, Depends(opened_engine)]
 QueryingKey = Annotated[ApiKey, Depends(querying_key)]
 AdministeringKey = Annotated[ApiKey, Depends(administering_key)]
+ReadingKey = Annotated[ApiKey, Depends(reading_key)]
+ManagingKey = Annotated[ApiKey, Depends(managing_key)]
 HeaderPrincipals = Annotated[
     Principals | None,
     BeforeValidator(_listed),

@@ -65,6 +65,7 @@ async def _serve_until_stopped(settings: Settings, listener: socket.socket) -> N
         try:
             await server.serve(sockets=[listener])
         finally:
+            await app.state.writing.close()
             await app.state.kept.close()
 
 

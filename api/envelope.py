@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -60,22 +61,25 @@ class Envelope:
 
 
 class BodyLimit:
-    """Refuses bodies over `max_bytes` with a 413, announced or chunked, before more than that is held.
+    """Refuses bodies over `max_bytes` with a 413, announced or chunked, before more than that is held; `larger` has
+    the limits of addresses that take more.
 
     Not FastAPI's `max_body_size`: that one answers some requests in plain text, outside our one error body.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int]) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if _announced(scope) > self.max_bytes:
+        most = self.larger.get(scope["path"], self.max_bytes)
+        if _announced(scope) > most:
             request_id = scope["state"]["request_id"]
-            message = f"the request body may take {self.max_bytes} bytes"
+            message = f"the request body may take {most} bytes"
             # The rest of the body is on its way: without this it would be read as the next request.
             headers = {"Connection": "close"}
             await error_response(request_id, 413, "body_too_large", message, headers)(scope, receive, send)
@@ -86,7 +90,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
+            if received > most:
                 raise HTTPException(413, headers={"Connection": "close"})
             return message
 

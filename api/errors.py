@@ -20,6 +20,7 @@ from retrieval.errors import (
     BudgetExhausted,
     Conflict,
     DependencyError,
+    DocumentTooLarge,
     EmbedderUnavailable,
     FetchTooLarge,
     IdempotencyKeyReused,
@@ -42,6 +43,7 @@ from retrieval.errors import (
     Overloaded,
     ParserUnavailable,
     PinciteError,
+    PreconditionFailed,
     RateLimited,
     RerankerUnavailable,
     SourceUnavailable,
@@ -50,6 +52,7 @@ from retrieval.errors import (
     TenantLeaving,
     Unauthenticated,
     UnreadableDocument,
+    UnsupportedFormat,
     UrlRefused,
     UrlUnreachable,
 )
@@ -69,12 +72,15 @@ STATUS: Mapping[type[PinciteError], int] = {
     UrlRefused: 422,
     FetchTooLarge: 422,
     UnreadableDocument: 422,
+    UnsupportedFormat: 415,
+    DocumentTooLarge: 413,
     AccessDenied: 403,
     Unauthenticated: 401,
     TenantLeaving: 403,
     NotFound: 404,
     Conflict: 409,
     IdempotencyKeyReused: 409,
+    PreconditionFailed: 412,
     AnswerWithdrawn: 410,
     LimitExceeded: 429,
     BudgetExhausted: 429,
@@ -103,6 +109,7 @@ _FRAMEWORK: Mapping[int, tuple[int, str, str]] = {
     404: (404, "not_found", "there is nothing at this address"),
     405: (405, "method_not_allowed", "this address does not take that method"),
     413: (413, "body_too_large", "the request body is too large"),
+    415: (415, "unsupported_media_type", "send application/json or multipart/form-data, not compressed"),
 }
 INTERNAL_ERROR = "internal_error"
 INTERNAL_MESSAGE = "something went wrong on our side; the request id finds it in the server's log"

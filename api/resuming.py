@@ -45,12 +45,21 @@ def _last_event(
     return EventId(UUID(answer_id), int(number))
 
 
+_KeyText = Annotated[str, AfterValidator(_key)]
 IdempotencyKey = Annotated[
-    Annotated[str, AfterValidator(_key)] | None,
+    _KeyText | None,
     Header(
         alias="Idempotency-Key",
         description="Up to 255 characters. Asked again with the same key, the same question has the same answer,"
         " written and paid for once; it is kept for a while.",
+    ),
+]
+JobKey = Annotated[
+    _KeyText | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Up to 255 characters. Sent again with the same key, the same documents are the same job, for as"
+        " long as that is kept; other documents are refused.",
     ),
 ]
 LastEvent = Annotated[EventId | None, Depends(_last_event)]

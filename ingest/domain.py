@@ -8,7 +8,7 @@ Offsets are Unicode code points into `Document.text`, half open. Pages count fro
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from retrieval.domain import Section
 
@@ -26,6 +26,17 @@ class SourceFile:
     acl: frozenset[str]
     metadata: Metadata
     language: str | None
+
+
+class Described(Protocol):
+    """What a document's owner says of it."""
+
+    @property
+    def uri(self) -> str: ...
+    @property
+    def acl(self) -> frozenset[str]: ...
+    @property
+    def metadata(self) -> Metadata: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ingest.deleting.belongings import GO_WITH_A_DOCUMENT, SHOWING
-from ingest.domain import Chunk, SourceFile
+from ingest.domain import Chunk, Described, SourceFile
 from ingest.examining import Parsed
 from ingest.queueing.ending import call_off
 from ingest.rows import TenantRows
@@ -119,7 +119,7 @@ class TenantWriter:
             self._withdraw(added)
             self._forget(added)
 
-    def describe(self, sources: Sequence[SourceFile]) -> frozenset[str]:
+    def describe(self, sources: Sequence[Described]) -> frozenset[str]:
         """New permissions and metadata, the texts untouched, in one transaction: seen by the next search. The uris
         that are still there.
 
@@ -143,10 +143,10 @@ class TenantWriter:
             self._forget(documents)
             return frozenset(found)
 
-    def remove(self, uri: str) -> None:
-        """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
+    def remove(self, *uris: str) -> int:
+        """Takes the documents away with all that came from them. How many were there. Raises `StoreUnavailable`."""
         with self._turn():
-            self._discard([self._document_id(uri)])
+            return self._discard([self._document_id(uri) for uri in uris])["documents"]
 
     def _discard(self, documents: Sequence[UUID]) -> dict[str, int]:
         """Takes the documents away with all that came from them: how many rows of each table."""
@@ -249,7 +249,7 @@ class TenantWriter:
 
 
 def document_id_of(tenant: TenantId, uri: str) -> UUID:
-    """The id that the document of this uri has, or would have."""
+    """The id that the tenant's document with this uri has, or would have."""
     return uuid5(_DOCUMENT_IDS, f"{tenant}/{uri}")
 
 

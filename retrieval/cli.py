@@ -120,7 +120,9 @@ def create_command(
     tenant: Annotated[str, typer.Option(help="The tenant whose documents it opens")],
     name: Annotated[str, typer.Option(help="What it is for")],
     principals: Annotated[list[str] | None, typer.Option("--as", help="On whose behalf it asks")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="query (always), act_as, explain, admin")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="query (always), act_as, explain, admin, documents (manages all of them)")
+    ] = None,
 ) -> None:
     """Make a key. It is shown once; only its hash is kept."""
     print(

@@ -13,12 +13,15 @@ PinciteError
 │   ├── InvalidSettings
 │   ├── UrlRefused              a URL that we do not call: not public, not http, a port that is not open
 │   ├── FetchTooLarge           more stands at a URL than is read
+│   ├── UnsupportedFormat       what was handed in is of no kind that can be read
+│   ├── DocumentTooLarge
 │   └── UnreadableDocument      one file could not be turned into text; carries its own code
 ├── AccessDenied                who you are does not allow it (and never says whether it exists)
 │   ├── Unauthenticated         no API key, or one we do not know
 │   └── TenantLeaving           all of the tenant is being deleted
 ├── NotFound
 ├── Conflict
+│   ├── PreconditionFailed      it is not as the caller took it to be
 │   ├── IdempotencyKeyReused    the key stands for another question
 │   └── AnswerWithdrawn         a kept answer shows what was changed or taken away since
 ├── LimitExceeded
@@ -100,6 +103,14 @@ class FetchTooLarge(InputError):
     code = "fetch_too_large"
 
 
+class UnsupportedFormat(InputError):
+    code = "unsupported_format"
+
+
+class DocumentTooLarge(InputError):
+    code = "document_too_large"
+
+
 class UnreadableDocument(InputError):
     """One file could not be turned into text. `reason` is a stable code of its own, such as `encrypted`."""
 
@@ -136,6 +147,10 @@ class Conflict(PinciteError):
 
 class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
+
+
+class PreconditionFailed(Conflict):
+    code = "precondition_failed"
 
 
 class AnswerWithdrawn(Conflict):

@@ -17,10 +17,11 @@ from retrieval.database.statements import reference_statement
 from retrieval.engine import Engine
 from retrieval.errors import InputError, NotFound, Unauthenticated
 
-SCOPES = frozenset({"query", "act_as", "explain", "admin"})
+SCOPES = frozenset({"query", "act_as", "explain", "admin", "documents"})
 """`query`: ask and read. `act_as`: may speak for a user by passing that user's principals. `explain`: is told exact
 scores, and so how common a word is in all of the tenant's documents. `admin`: `explain`, and that a document exists
-which the asker may not see; manages the tenant's webhooks."""
+which the asker may not see; manages the tenant's webhooks. `documents`: hands in, changes and takes away all of the
+tenant's documents, also those it may not read: their text is shown to nobody by it."""
 
 _KEY = re.compile(r"pk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _API_KEY = reference_statement("retrieval", "api_key")

@@ -1,4 +1,4 @@
-"""Reading documents as a caller: one whole, or whether a citation into it holds."""
+"""Reading documents as a caller: one whole, a list of them, or whether a citation into one holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,25 +12,34 @@ from retrieval.database.store import Store
 from retrieval.domain import Citation
 from retrieval.engine import Engine
 from retrieval.errors import NotFound
+from retrieval.search.narrowing import Narrowing
 
 _DOCUMENT = tenant_statement("retrieval", "document")
+_LIST = tenant_statement("retrieval", "list_documents")
 _STANDING = tenant_statement("retrieval", "standing_citations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDocument:
-    """A document as stored: the text that passages' and citations' offsets count in."""
+class DocumentSummary:
+    """What is told of a document in a list."""
 
     document_id: UUID
     uri: str
     title: str
-    text: str
     content_type: str
     language: str
     metadata: dict[str, Any]
-    page_starts: list[int]
     version: int
+    chunk_count: int
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument(DocumentSummary):
+    """A document as stored: the text that passages' and citations' offsets count in."""
+
+    text: str
+    page_starts: list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,14 @@ async def read_document(engine: Engine, caller: Caller, document_id: UUID) -> St
     if not documents:
         raise NotFound("no such document")
     return documents[0]
+
+
+async def list_documents(
+    store: Store, caller: Caller, narrowing: Narrowing, *, prefix: str, after: str, most: int
+) -> list[DocumentSummary]:
+    """At most so many documents whose uri begins so, by uri, after the given one. Raises `StoreUnavailable`."""
+    async with store.session(caller) as session:
+        return await session.rows(DocumentSummary, _LIST, prefix=prefix, after=after, most=most, **narrowing.parameters)
 
 
 async def standing(store: Store, caller: Caller, citations: Sequence[Citation]) -> list[bool]:

@@ -51,6 +51,7 @@ def workshop(dsn: str, embedder: Embedder | None = None, told: list[SettledRevis
         embedder=embedder or WordEmbedder(),
         ingest=settings.ingest,
         worker=settings.worker,
+        outbound=settings.outbound,
         parsers=shared_parsers(),
         settled=([] if told is None else told).extend,
     )

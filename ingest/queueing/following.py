@@ -20,9 +20,11 @@ async def read_job(store: Store, tenant: TenantId, job_id: UUID) -> Job:
     return found[0]
 
 
-async def list_jobs(store: Store, tenant: TenantId, most: int, before: Job | None = None) -> list[Job]:
-    """The tenant's jobs, the newest first; those handed in before the given one. Raises `StoreUnavailable`."""
-    start: tuple[datetime | None, UUID | None] = (before.submitted_at, before.job_id) if before else (None, None)
+async def list_jobs(
+    store: Store, tenant: TenantId, most: int, before: tuple[datetime, UUID] | None = None
+) -> list[Job]:
+    """The tenant's jobs, the newest first; those before the one of this moment and id. Raises `StoreUnavailable`."""
+    start: tuple[datetime | None, UUID | None] = before or (None, None)
     async with store.session(caller(tenant, ())) as session:
         return await session.rows(Job, _statement("list_jobs"), before=start[0], before_id=start[1], most=most)
 

@@ -99,10 +99,13 @@ class Line(TenantWriter):
                 )
             ]
             self._run(_statement("add_revisions"), job_id=job_id, revisions=Jsonb(rows), moment=moment)
-            self._run(
-                _statement("add_uploads"),
-                revision_ids=[revision_id for revision_id, submission in revisions if submission.url is None],
-                contents=[submission.content for submission in submissions if submission.url is None],
+            self._run_each(  # an array of large files would be copied six times over
+                _statement("add_upload"),
+                (
+                    {"revision_id": revision_id, "content": submission.content}
+                    for revision_id, submission in revisions
+                    if submission.url is None
+                ),
             )
             self._run(_statement("wake"))
         return Receipt(job_id=job_id, repeated=False)

@@ -21,6 +21,7 @@ from ingest.domain import Failure, SourceFile
 from ingest.examining import Parsed, Parsers, Unchanged
 from ingest.indexing import build_vector_index, claim_profile
 from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, examine_sources, situate_chunks
+from ingest.queueing.fetching import MOST_ATTEMPTS, AskAgain, FetchedFile, fetch, pause
 from ingest.queueing.line import Line, open_line
 from ingest.queueing.pace import Pace
 from ingest.queueing.records import ClaimedRevision, SettledRevision, Settlement
@@ -29,9 +30,16 @@ from ingest.situating.situator import Situating, nobody_situates
 from ingest.store import EmbeddedDocument, KnownDocument
 from retrieval.access import NOBODY, TenantId
 from retrieval.engine import IndexProfile
-from retrieval.errors import EmbedderUnavailable, ParserUnavailable, StoreUnavailable, UnreadableDocument
+from retrieval.errors import (
+    EmbedderUnavailable,
+    InputError,
+    ParserUnavailable,
+    StoreUnavailable,
+    UnreadableDocument,
+    UrlUnreachable,
+)
 from retrieval.models.protocols import Embedder
-from retrieval.settings import IngestSettings, WorkerSettings
+from retrieval.settings import IngestSettings, OutboundSettings, WorkerSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +55,7 @@ class Workshop:
     embedder: Embedder
     ingest: IngestSettings
     worker: WorkerSettings
+    outbound: OutboundSettings
     parsers: Parsers
     settled: Callable[[Sequence[SettledRevision]], None]
     situating: Situating = nobody_situates
@@ -131,7 +140,7 @@ def _work(workshop: Workshop, line: Line, run: Run, revisions: Sequence[ClaimedR
     )
     outcomes = Outcomes(run)
     with tempfile.TemporaryDirectory(prefix="pincite-") as folder:
-        sources = _fetch(line, batch, Path(folder), outcomes)
+        sources = _fetch(workshop, line, batch, Path(folder), outcomes)
         _narrow(line, batch, sources)
         examined = list(examine_sources(run, workshop.parsers, sources, batch.known))
     outcomes.failures += [found for found in examined if isinstance(found, Failure)]
@@ -149,20 +158,40 @@ def _work(workshop: Workshop, line: Line, run: Run, revisions: Sequence[ClaimedR
     return sum(len(made.chunks) for made in embedded)
 
 
-def _fetch(line: Line, batch: _Batch, folder: Path, outcomes: Outcomes) -> list[SourceFile]:
+def _fetch(workshop: Workshop, line: Line, batch: _Batch, folder: Path, outcomes: Outcomes) -> list[SourceFile]:
     """Files with the documents' bytes, in the folder. One that workers were lost with time and again is given up."""
     sources: list[SourceFile] = []
     for number, revision in enumerate(batch.revisions.values()):
         if revision.losses >= _MOST_LOSSES:
             message = f"{revision.losses} workers ended while they had it"
             outcomes.fail(Failure(uri=revision.uri, reason="worker_lost", message=message))
-        elif (content := line.content(revision.revision_id)) is not None:
+        elif (file := _file(workshop, line, revision, outcomes)) is not None:
             # A folder each: the file's name is part of what its fingerprint is made of.
-            path = folder / str(number) / (PurePosixPath(revision.file_name).name or "document")
+            path = folder / str(number) / (PurePosixPath(file.name).name or "document")
             path.parent.mkdir()
-            path.write_bytes(content)
+            path.write_bytes(file.content)
             sources.append(_source(revision, path))
     return sources
+
+
+def _file(workshop: Workshop, line: Line, revision: ClaimedRevision, outcomes: Outcomes) -> FetchedFile | None:
+    """The document's bytes; None where there are none to be had, or not yet."""
+    if revision.url is None:
+        content = line.content(revision.revision_id)
+        return None if content is None else FetchedFile(name=revision.file_name, content=content)
+    try:
+        return fetch(revision.url, revision.file_name, workshop.outbound, workshop.ingest.max_file_bytes)
+    except UrlUnreachable as error:
+        if revision.attempts < MOST_ATTEMPTS:
+            asked_for = error.seconds if isinstance(error, AskAgain) else None
+            line.put_back([revision], _in(pause(revision.attempts, asked_for)), error)
+        else:
+            outcomes.fail(Failure(uri=revision.uri, reason=error.code, message=str(error)))
+    except UnreadableDocument as error:
+        outcomes.fail(Failure(uri=revision.uri, reason=error.reason, message=str(error)))
+    except InputError as error:
+        outcomes.fail(Failure(uri=revision.uri, reason=error.code, message=str(error)))
+    return None
 
 
 def _source(revision: ClaimedRevision, path: Path) -> SourceFile:

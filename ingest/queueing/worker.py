@@ -62,6 +62,7 @@ def open_workshop(
             embedder=embedder,
             ingest=settings.ingest,
             worker=settings.worker,
+            outbound=settings.outbound,
             parsers=parsers,
             settled=settled,
             situating=situators(dsn, embedder, settings),
