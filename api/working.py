@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from ingest.queueing.measuring import observing
 from ingest.queueing.worker import open_workshop, work
 from ingest.webhooks.telling import tell
 from retrieval.database.server import database_dsn
@@ -27,7 +28,7 @@ async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
         yield
         return
     dsn = await asyncio.to_thread(database_dsn, settings.database)
-    with open_workshop(dsn, engine.embedder, settings) as workshop:
+    with open_workshop(dsn, engine.embedder, settings, observing(engine.telemetry)) as workshop:
         worker = asyncio.gather(work(workshop), tell(dsn, settings))
         try:
             yield

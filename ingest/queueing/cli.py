@@ -12,6 +12,7 @@ import typer
 
 from ingest.queueing.following import job_documents, list_jobs, read_job
 from ingest.queueing.line import open_line
+from ingest.queueing.measuring import observing, serve_measures
 from ingest.queueing.records import Job, Revision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import open_workshop, work
@@ -21,6 +22,7 @@ from retrieval.cli import with_store
 from retrieval.engine import prepare_database
 from retrieval.models.loading import load_embedder
 from retrieval.settings import Settings
+from retrieval.telemetry import telemetry_of
 
 _MOST = 1000
 
@@ -33,7 +35,10 @@ def worker_command() -> None:
     """Index what is handed in over HTTP and tell webhooks, until stopped. Start as many as you like, on any host."""
     settings = Settings()
     dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
-    with open_workshop(dsn, embedder, settings) as workshop, suppress(asyncio.CancelledError, KeyboardInterrupt):
+    telemetry = telemetry_of(settings.telemetry)
+    serve_measures(telemetry, settings.worker.metrics_port)
+    told = observing(telemetry)
+    with open_workshop(dsn, embedder, settings, told) as workshop, suppress(asyncio.CancelledError, KeyboardInterrupt):
         typer.echo("Pincite's worker waits for documents")
         asyncio.run(_until_stopped(workshop, settings))
     typer.echo("stopped: what was not done waits for another worker")
