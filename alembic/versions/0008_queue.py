@@ -79,6 +79,10 @@ STATEMENTS = (
     "CREATE INDEX revisions_running ON revisions (tenant_id, turn_id, claim_id) WHERE state = 'running'",
     "CREATE INDEX revisions_job ON revisions (tenant_id, job_id, position)",
     "CREATE INDEX revisions_document ON revisions (tenant_id, document_id, submitted_at DESC)",
+    # A manager's list: what is not searched as it was handed in last, by uri.
+    """
+    CREATE INDEX revisions_uri ON revisions (tenant_id, uri) WHERE state IN ('queued', 'running', 'failed')
+    """,
     """
     CREATE TABLE uploads (
         tenant_id text NOT NULL,

@@ -27,7 +27,8 @@ def end(on: TenantRows, statement: TenantStatement, *, moment: datetime, **param
 
 
 def call_off(on: TenantRows, documents: Sequence[UUID]) -> None:
-    """Cancels what of the documents waits or is worked on."""
+    """Cancels what of the documents waits or is worked on; until the transaction's end nobody hands more of them in."""
+    on.run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
     end(on, _statement("supersede"), state="cancelled", document_ids=list(documents), moment=datetime.now(UTC))
 
 

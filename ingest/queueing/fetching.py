@@ -15,6 +15,7 @@ from retrieval.upstream.retry_after import retry_after
 MOST_ATTEMPTS = 8
 """Times an address is asked that does not answer: over about an hour."""
 _FIRST, _LONGEST = 10.0, 1800.0  # seconds between two of them
+_LONGEST_WISH = 24 * 3600.0
 _DEADLINE = 60.0
 
 
@@ -41,9 +42,10 @@ def fetch(url: str, file_name: str, settings: OutboundSettings, max_bytes: int) 
 
 
 def pause(attempts: int, asked_for: float | None) -> float:
-    """Seconds before the address is asked again: twice as long each time, with jitter."""
+    """Seconds before the address is asked again: twice as long each time, with jitter, and a day at most."""
     longest = min(_LONGEST, _FIRST * 2 ** (attempts - 1))
-    return max(random.uniform(longest / 2, longest), asked_for or 0.0)  # noqa: S311 - jitter, not a secret
+    wish = min(asked_for or 0.0, _LONGEST_WISH)
+    return max(random.uniform(longest / 2, longest), wish)  # noqa: S311 - jitter, not a secret
 
 
 async def _get(url: str, settings: OutboundSettings, max_bytes: int) -> Fetched:

@@ -7,7 +7,7 @@ superseded, cancelled, re-permissioned or deleted meanwhile is left as it is.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid4
 
@@ -55,6 +55,11 @@ class _DocumentId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Submitted:
+    submitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
     turn_id: int
 
@@ -79,18 +84,18 @@ class Line(TenantWriter):
         With a key that was used before, the job of then. Raises `IdempotencyKeyReused` when that was for other
         documents.
         """
-        moment, job_id, request = datetime.now(UTC), uuid4(), _digest(submissions)
+        job_id, request = uuid4(), _digest(submissions)
         revisions = [(uuid4(), submission) for submission in submissions]
         documents = [self._document_id(submission.uri) for submission in submissions]
         with self._transaction():
-            key = {"submitter": submitter, "idempotency_key": idempotency_key}
+            self._run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
+            key, moment = {"submitter": submitter, "idempotency_key": idempotency_key}, self._after_all(documents)
             added = self._rows(
                 _JobOfKey, _statement("add_job"), job_id=job_id, request=request, submitted_at=moment,
                 total=len(submissions), **key,
             )  # fmt: skip
             if not added:
                 return _repeated(self._rows(_JobOfKey, _statement("job_of_key"), **key), request)
-            self._run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
             end(self._on, _statement("supersede"), state="superseded", document_ids=documents, moment=moment)
             rows = [
                 _row(revision_id, submission, document_id, position)
@@ -98,7 +103,8 @@ class Line(TenantWriter):
                     zip(revisions, documents, strict=True), start=1
                 )
             ]
-            self._run(_statement("add_revisions"), job_id=job_id, revisions=Jsonb(rows), moment=moment)
+            given = {"revisions": Jsonb(rows), "moment": moment, "due_at": datetime.now(UTC)}
+            self._run(_statement("add_revisions"), job_id=job_id, **given)
             self._run_each(  # an array of large files would be copied six times over
                 _statement("add_upload"),
                 (
@@ -221,10 +227,20 @@ class Line(TenantWriter):
             else:
                 self._run(_statement("wake_at"), moment=moment)
 
+    def wake_if_due(self) -> None:
+        """Tells the workers where there is something to take now."""
+        if self.waiting().due:
+            self.wake()
+
     def sweep(self, before: datetime) -> int:
         """Forgets jobs that had ended by then, with the bytes of their failures. How many."""
         with self._transaction():
             return self._run(_statement("sweep_jobs"), moment=before)
+
+    def _after_all(self, documents: Sequence[UUID]) -> datetime:
+        """Now, and later than every state of the locked documents, whatever the clocks of those who handed them in."""
+        latest = self._rows(_Submitted, _statement("latest_submission"), document_ids=list(documents))
+        return max([datetime.now(UTC), *(state.submitted_at + timedelta(microseconds=1) for state in latest)])
 
 
 @contextmanager

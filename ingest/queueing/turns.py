@@ -45,6 +45,8 @@ _log = structlog.get_logger(__name__)
 
 _MOST_LOSSES = 3
 """Workers that may be lost with a document before it is taken for the cause."""
+_MOST_NAME_BYTES = 200
+"""What every file system takes, with room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +128,8 @@ def _claim(workshop: Workshop, line: Line, turn_id: int) -> list[ClaimedRevision
     if workshop.stopping.is_set():
         return []
     claimed = line.claim(turn_id, uuid4(), workshop.pace.most_bytes)
-    if claimed and line.waiting().due:
-        line.wake()
+    if claimed:
+        line.wake_if_due()
     return claimed
 
 
@@ -167,11 +169,22 @@ def _fetch(workshop: Workshop, line: Line, batch: _Batch, folder: Path, outcomes
             outcomes.fail(Failure(uri=revision.uri, reason="worker_lost", message=message))
         elif (file := _file(workshop, line, revision, outcomes)) is not None:
             # A folder each: the file's name is part of what its fingerprint is made of.
-            path = folder / str(number) / (PurePosixPath(file.name).name or "document")
+            path = folder / str(number) / _plain(file.name)
             path.parent.mkdir()
             path.write_bytes(file.content)
             sources.append(_source(revision, path))
     return sources
+
+
+def _plain(name: str) -> str:
+    """The name as a file can have it, whoever gave it; with its extension, which says how to read it."""
+    last = PurePosixPath(name.replace("\0", "")).name
+    if last in {"", ".."}:
+        return "document"
+    path = PurePosixPath(last)
+    ending = path.suffix.encode()[:_MOST_NAME_BYTES]
+    stem = path.stem.encode()[: _MOST_NAME_BYTES - len(ending)]
+    return (stem + ending).decode(errors="ignore")
 
 
 def _file(workshop: Workshop, line: Line, revision: ClaimedRevision, outcomes: Outcomes) -> FetchedFile | None:

@@ -6,7 +6,7 @@ of the line: a tenant's million documents do not delay another one's first.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,15 +19,15 @@ from psycopg.rows import class_row
 
 from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
+from ingest.queueing.mishaps import resume, see_through
 from ingest.queueing.records import SettledRevision
-from ingest.queueing.turns import Workshop, take_turn
+from ingest.queueing.turns import Workshop
 from ingest.situating.situator import situators
 from ingest.store import connected
 from retrieval.access import TenantId, tenant_id
 from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import reference_statement
-from retrieval.errors import PinciteError
 from retrieval.models.protocols import Embedder
 from retrieval.settings import Settings
 
@@ -99,7 +99,8 @@ def _app(workshop: Workshop) -> App:
 
     @app.task(name="turn", queue="turns", pass_context=True)
     async def turn(context: JobContext, tenant: str) -> None:
-        await _take(workshop, tenant_id(tenant), _number(context))
+        # In a thread to its end: it goes on when this is cancelled because the database went away.
+        await asyncio.to_thread(see_through, workshop, tenant_id(tenant), _number(context))
 
     # Ahead of all turns, and never twice in the line.
     @app.periodic(cron="* * * * * */5")
@@ -115,26 +116,13 @@ def _app(workshop: Workshop) -> App:
     return app
 
 
-async def _take(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
-    try:
-        await asyncio.to_thread(take_turn, workshop, tenant, turn_id)
-    except PinciteError as error:
-        _log.warning("turn_failed", code=error.code, reason=str(error))
-        with suppress(PinciteError):  # else the sweep sees to it
-            await asyncio.to_thread(_release, workshop.dsn, tenant, turn_id, blamed=False)
-    except Exception:
-        with suppress(PinciteError):
-            await asyncio.to_thread(_release, workshop.dsn, tenant, turn_id, blamed=True)
-        raise
-
-
 async def _recover(app: App, workshop: Workshop) -> None:
     """Gives the turns of lost workers to others."""
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=workshop.worker.lost_after):
         assert job.id is not None
         if job.task_name == "turn":
             tenant = tenant_id(str(job.task_kwargs["tenant"]))
-            released = await asyncio.to_thread(_release, workshop.dsn, tenant, job.id, blamed=True)
+            released = await asyncio.to_thread(resume, workshop.dsn, tenant, job.id, blamed=True)
             _log.warning("worker_lost", documents=released)
         await app.job_manager.finish_job_by_id_async(job_id=job.id, status=Status.FAILED, delete_job=True)
 
@@ -161,8 +149,7 @@ def _running_turns(dsn: str, tenant: TenantId) -> list[int]:
 def _forget(workshop: Workshop, tenant: TenantId) -> None:
     with open_line(workshop.dsn, tenant) as line:
         line.sweep(datetime.now(UTC) - timedelta(days=workshop.worker.keep_days))
-        if line.waiting().due:
-            line.wake()
+        line.wake_if_due()
 
 
 def _tenants(dsn: str) -> list[TenantId]:
