@@ -61,6 +61,7 @@ def withstand(folder: Path, ordeal: Ordeal) -> Outcome:
             "PINCITE_EMBEDDER_PROVIDER": "openai",
             "PINCITE_EMBEDDER_MODEL": WordEmbedder.name,
             "PINCITE_EMBEDDER_BASE_URL": models.base_url,
+            "PINCITE_EMBEDDER_TOKENIZER": "none",
             "PINCITE_RERANKER_PROVIDER": "none",
             "PINCITE_OUTBOUND_ALLOW": "127.0.0.1",
             "PINCITE_OUTBOUND_PORTS": str(receiver.port),

@@ -29,7 +29,10 @@ def receiving() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            length = int(self.headers["content-length"])
+            if len(body := self.rfile.read(length)) < length:
+                return  # who told was killed half-way
+            told = json.loads(body)
             with lock:
                 receiver.messages[self.headers["webhook-id"]] += 1
                 if told["type"] == "job.finished":
