@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: help demo test lint format eval faults attacks bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
+.PHONY: help demo test lint format eval faults attacks kills bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
 	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token bench-fairness clean
 .DELETE_ON_ERROR:
 
@@ -47,6 +47,9 @@ faults: $(VENV)/.installed-dev ## Break every model server in every way we know,
 
 attacks: $(VENV)/.installed-dev ## Attack a model that obeys everything, and show what succeeds (ARGS=--llm: a small real model)
 	@$(BIN)/python -m tests.attacks.suite $(ARGS)
+
+kills: $(VENV)/.installed-dev ## Kill API, workers and database 100 times under load, and compare with what was promised (ARGS="--seed 6")
+	@$(BIN)/python -m tests.kills $(ARGS)
 
 bench-search: $(VENV)/.installed ## Measure the search by meaning against its alternatives, 300,000 chunks (about 20 minutes)
 	$(BIN)/python -m evals.benchmarks.search_grid --data-dir .pincite/bench/300000 $(ARGS)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Service:
     environment: dict[str, str]
     workers: int
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    revived: Counter[str] = field(default_factory=Counter)
 
     @property
     def url(self) -> str:
@@ -51,9 +53,22 @@ class Service:
             self._start_database()
             return
         command = ["serve", "--port", str(self.port)] if part == "api" else ["worker"]
-        self.processes[part] = subprocess.Popen(
-            [*PINCITE, *command], env=self.environment, start_new_session=True, stdout=subprocess.DEVNULL
-        )
+        with (self.data.parent / f"{part}.log").open("ab") as log:
+            self.processes[part] = subprocess.Popen(
+                [*PINCITE, *command], env=self.environment, start_new_session=True, stdout=log, stderr=log
+            )
+
+    def revive(self) -> None:
+        """Starts again what ended by itself, as whoever runs services does: its database was away as it began."""
+        for part, process in list(self.processes.items()):
+            if process.poll() is not None:
+                self.revived[part.split()[0]] += 1
+                self.start(part)
+
+    @property
+    def logs(self) -> list[Path]:
+        """What the parts said."""
+        return [self.data / "log", *self.data.parent.glob("*.log")]
 
     def kill(self, part: str) -> None:
         """SIGKILL, to all of the part's processes."""
@@ -69,7 +84,11 @@ class Service:
 
     def wait_until_ready(self) -> None:
         """Returns when the API answers."""
-        _wait_until(self._is_ready)
+        _wait_until(self._comes_up)
+
+    def _comes_up(self) -> bool:
+        self.revive()
+        return self._is_ready()
 
     def _is_ready(self) -> bool:
         try:
@@ -104,6 +123,7 @@ def running(folder: Path, environment: dict[str, str], workers: int = 2) -> Iter
     dsn = database_dsn(DatabaseSettings(data_dir=folder))
     migrations.upgrade(dsn)
     fast = {"PINCITE_DATABASE_URL": dsn, "PINCITE_WORKER_INSIDE": "false", "PINCITE_WORKER_LOST_AFTER": "3"}
+    fast |= {"PINCITE_WEBHOOKS_TIMEOUT": "3"}
     service = Service(
         data=folder / "postgres",
         dsn=dsn,
