@@ -22,7 +22,7 @@ from tests.kills.service import Service
 _SETTLED_WITHIN = 300.0
 _OPEN = "SELECT uri, state, attempts, losses, error_code FROM revisions WHERE state IN ('queued', 'running')"
 # Of the queue's own work, which is in the line but once, the second is refused.
-_WRONG = ("deadlock detected", "PANIC:", 'duplicate key .*"(?!procrastinate_jobs_queueing_lock)', "status=500")
+_WRONG = ("deadlock detected", "PANIC:", 'violates unique constraint "(?!procrastinate_jobs_queueing)', "status=500")
 _ON_THEIR_WAY = "SELECT message_id, attempts, outcome FROM webhook_deliveries WHERE state = 'pending'"
 
 
