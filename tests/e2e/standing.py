@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.authentication import opened_engine, querying_key
+from api.authentication import known_key, opened_engine
 from api.routes.answers import AnswerPath, answer_path
 from retrieval.access import tenant_id
 from retrieval.domain import (
@@ -115,7 +115,7 @@ class ScriptedPath:
 def scripted_app(path: AnswerPath, limits: LimitsSettings | None = None, **api: Any) -> FastAPI:
     """The production app with a scripted query path and a known key, so that no database is needed."""
     app = create_app(Settings(api=ApiSettings(**api), limits=limits or LimitsSettings()))
-    app.dependency_overrides = {answer_path: lambda: path, querying_key: lambda: KEY, opened_engine: lambda: None}
+    app.dependency_overrides = {answer_path: lambda: path, known_key: lambda: KEY, opened_engine: lambda: None}
     return app
 
 

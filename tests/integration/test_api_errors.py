@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.authentication import querying_key
+from api.authentication import known_key
 from retrieval.errors import StoreUnavailable, Unauthenticated
 from tests.e2e.standing import GOOD, ScriptedPath, client_of, scripted_app
 
@@ -136,7 +136,7 @@ async def test_a_refusal_says_what_to_do_next(error: Exception, header: str, val
 async def test_without_a_key_nothing_else_is_said() -> None:
     """Who has no key learns nothing about what else is wrong with the request."""
     app = scripted_app(ScriptedPath(*GOOD))
-    del app.dependency_overrides[querying_key]
+    del app.dependency_overrides[known_key]
     async with client_of(app) as client:
         for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}):
             response = await client.post("/v1/answers", json={"limit": 99}, headers=headers)

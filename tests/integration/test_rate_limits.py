@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from api.authentication import querying_key
+from api.authentication import known_key
 from retrieval.errors import InvalidSettings
 from retrieval.keys import ApiKey
 from retrieval.settings import LimitsSettings, Settings
@@ -29,7 +29,7 @@ ASK = {"question": "When does the gate open?", "stream": False}
 
 def _app(key: ApiKey = KEY, **limits: Any) -> FastAPI:
     app = scripted_app(ScriptedPath(*GOOD), LimitsSettings(**limits))
-    app.dependency_overrides[querying_key] = lambda: key
+    app.dependency_overrides[known_key] = lambda: key
     return app
 
 
@@ -105,7 +105,7 @@ async def test_a_burst_at_once_is_counted_exactly() -> None:
 async def test_a_refused_key_learns_nothing_of_limits() -> None:
     """Only who is known is counted."""
     app = scripted_app(ScriptedPath(*GOOD), LimitsSettings(per_key="1/hour"))
-    del app.dependency_overrides[querying_key]
+    del app.dependency_overrides[known_key]
     async with client_of(app) as client:
         refused = await _ask(client)
     assert (refused.status_code, "ratelimit" in refused.headers) == (401, False)

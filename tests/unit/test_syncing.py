@@ -147,7 +147,7 @@ def test_an_address_has_one_spelling(name: str) -> None:
 @given(st.lists(st.sampled_from(["..", ".", "%2e%2e", "board", "%62oard", "", "a", "%2F", "%5c"]), max_size=6))
 def test_no_spelling_of_a_page_slips_past_a_rule(parts: list[str]) -> None:
     """A page below /board/, as a server would see it, is one for the rule of board/, or it is not stored at all."""
-    url = canonical("http://h.test/", "/" + "/".join([*parts, "board", "x.html"]))
+    url = canonical("http://h.test/", "http://h.test/" + "/".join([*parts, "board", "x.html"]))
     assert url is not None
     assume(is_below(url, "http://h.test/"))
     below = Ownership(website("http://h.test/", rules=({"match": "board/", "allow": ("group:board",)},)))
