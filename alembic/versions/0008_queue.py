@@ -81,7 +81,8 @@ STATEMENTS = (
     "CREATE INDEX revisions_document ON revisions (tenant_id, document_id, submitted_at DESC)",
     # A manager's list: what is not searched as it was handed in last, by uri.
     """
-    CREATE INDEX revisions_uri ON revisions (tenant_id, uri) WHERE state IN ('queued', 'running', 'failed')
+    CREATE INDEX revisions_uri ON revisions (tenant_id, uri, state)
+    WHERE state IN ('queued', 'running', 'failed')
     """,
     """
     CREATE TABLE uploads (

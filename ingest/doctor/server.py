@@ -16,11 +16,17 @@ _LEAST_DISK = 0.1
 _PAGE = 8192
 _LARGE_LEDGER = 10_000_000
 _POOLERS_PORT = "6432"
+_LOST_WITHOUT = (
+    ("fsync", "data"),
+    ("full_page_writes", "pages"),
+    ("synchronous_commit", "acknowledged uploads and deletions"),
+    ("autovacuum", "space and plans"),
+)
 
 
 def server_findings(found: Mapping[str, str], size: int, settings: DatabaseSettings) -> Iterator[Finding]:
     """What `pg_settings` say that will hurt, for a database of this many bytes."""
-    for name, lost in (("fsync", "data"), ("full_page_writes", "pages"), ("autovacuum", "space and plans")):
+    for name, lost in _LOST_WITHOUT:
         if found.get(name) == "off":
             yield _finding(name, "error", f"setting off: {lost} will be lost", f"set {name} = on")
     slots = int(found["max_connections"]) - int(found["superuser_reserved_connections"])

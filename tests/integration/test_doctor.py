@@ -154,6 +154,7 @@ SOUND = {
         ({}, set()),
         ({"fsync": "off"}, {"fsync"}),
         ({"full_page_writes": "off"}, {"full_page_writes"}),
+        ({"synchronous_commit": "off"}, {"synchronous_commit"}),
         ({"autovacuum": "off"}, {"autovacuum"}),
         ({"max_connections": "13"}, {"max_connections"}),
         ({"shared_buffers": "1000"}, {"shared_buffers"}),

@@ -137,7 +137,7 @@ def running(folder: Path, environment: dict[str, str], workers: int = 2) -> Iter
         service.wait_until_ready()
         yield service
     finally:
-        for part in list(service.processes):
+        for part in [*service.processes, "database"]:  # the library stops only a server that it started itself
             service.kill(part)
 
 
