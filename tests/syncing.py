@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def run_on(dsn: str, embedder: Embedder, **changed: Any) -> SyncRun:
         embedder=embedder,
         ingest=settings.ingest,
         settings=SyncSettings(),
-        opening=open_source,
+        opening=partial(open_source, outbound=settings.outbound),
         parsers=shared_parsers(),
     )
     return replace(run, **changed)

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -23,7 +24,7 @@ from ingest.syncing.opening import open_source
 from ingest.syncing.run import synchronise
 from ingest.syncing.work import SyncRun
 from retrieval.models.protocols import Vectors
-from retrieval.settings import IngestSettings, SyncSettings
+from retrieval.settings import IngestSettings, OutboundSettings, SyncSettings
 
 _OLD = 10**10  # nanoseconds: a sync trusts no younger file
 
@@ -104,7 +105,11 @@ def _change(tree: Path, files: int) -> str:
 
 def _sync(bench: Bench, embedder: CountingEmbedder, name: str, source: FolderSource) -> list[object]:
     run = SyncRun(
-        dsn=bench.dsn, embedder=embedder, ingest=IngestSettings(), settings=SyncSettings(), opening=open_source
+        dsn=bench.dsn,
+        embedder=embedder,
+        ingest=IngestSettings(),
+        settings=SyncSettings(),
+        opening=partial(open_source, outbound=OutboundSettings()),
     )
     embedder.embedded, before = 0, _written(bench.dsn)
     report = synchronise(run, source)

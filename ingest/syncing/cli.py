@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Never
 
@@ -58,7 +59,7 @@ def sync_command(
         embedder=embedder,
         ingest=settings.ingest,
         settings=settings.sync,
-        opening=open_source,
+        opening=partial(open_source, outbound=settings.outbound),
         situating=situators(dsn, embedder, settings),
         workers=workers,
         dry_run=dry_run,

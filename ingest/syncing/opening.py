@@ -8,10 +8,12 @@ from ingest.syncing.domain import Source
 from ingest.syncing.folder import open_folder
 from ingest.syncing.git import open_repository
 from ingest.syncing.website import open_website
-from retrieval.settings import IngestSettings, SyncSettings
+from retrieval.settings import IngestSettings, OutboundSettings, SyncSettings
 
 
-def open_source(declared: Declared, settings: SyncSettings, limits: IngestSettings) -> AbstractContextManager[Source]:
+def open_source(
+    declared: Declared, settings: SyncSettings, limits: IngestSettings, *, outbound: OutboundSettings
+) -> AbstractContextManager[Source]:
     """The source. Raises `InvalidSources` where its declaration needs what is not there."""
     match declared:
         case FolderSource():
@@ -21,4 +23,4 @@ def open_source(declared: Declared, settings: SyncSettings, limits: IngestSettin
         case GitSource():
             return open_repository(declared, limits)
         case WebsiteSource():
-            return open_website(declared, settings, limits)
+            return open_website(declared, settings, limits, outbound)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from ingest.domain import Failure
 from ingest.syncing.addresses import canonical, is_below, is_same_host, place
-from ingest.syncing.asking import Answer, Asking, Oversized, Unanswered, open_web
+from ingest.syncing.asking import Answer, Asking, Oversized, Unanswered, open_web, reach_of
 from ingest.syncing.declared import WebsiteSource
 from ingest.syncing.domain import Entry, Fetched, Item
 from ingest.syncing.manners import Manners, learn_manners
 from ingest.syncing.pages import BadSitemap, Links, file_name, is_html, links, sitemap
 from ingest.syncing.spool import Spool
 from retrieval.errors import InvalidSources, SourceUnavailable
-from retrieval.settings import IngestSettings, SyncSettings
+from retrieval.settings import IngestSettings, OutboundSettings, SyncSettings
 
 _MOST_SITEMAPS = 500
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -209,11 +209,14 @@ class Website:
 
 
 @contextmanager
-def open_website(declared: WebsiteSource, settings: SyncSettings, limits: IngestSettings) -> Iterator[Website]:
+def open_website(
+    declared: WebsiteSource, settings: SyncSettings, limits: IngestSettings, outbound: OutboundSettings
+) -> Iterator[Website]:
     """The website as a source. Raises `InvalidSources` for a url that is none."""
+    reach = reach_of(declared.url, outbound, allow_private=declared.allow_private)
     with (
         tempfile.TemporaryDirectory(prefix="pincite-web-") as folder,
-        open_web(settings.timeout, limits.max_file_bytes, allow_private=declared.allow_private) as web,
+        open_web(reach, settings.timeout, limits.max_file_bytes) as web,
     ):
         yield Website(declared, web, Spool(Path(folder), limits.max_file_bytes))
 

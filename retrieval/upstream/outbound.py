@@ -22,6 +22,8 @@ from retrieval.upstream.destinations import Destinations, Resolver
 
 _CONNECT_SECONDS = 5.0
 """For each address of a host, and for its handshake."""
+_SILENT_SECONDS = 30.0
+"""Of a server that has been asked, or is in the middle of its answer."""
 _MOST_ADDRESSES = 4
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -62,9 +64,16 @@ class Outbound:
         )
 
     async def get(
-        self, url: str, *, max_bytes: int, deadline: float, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        deadline: float,
+        headers: Mapping[str, str] | None = None,
+        follow: bool = True,
     ) -> Fetched:
-        """What stands there, after at most five redirects, within `deadline` seconds in all. Any status is an answer.
+        """What stands there, after at most five redirects, within `deadline` seconds in all. Any status is an answer,
+        and where redirects are not to be followed, so are they.
 
         Raises `FetchTooLarge` beyond `max_bytes`, unpacked or not. Another host is told nothing of `headers`.
         """
@@ -72,7 +81,7 @@ class Outbound:
         with _unreachable(here):
             async with asyncio.timeout(deadline):
                 for _ in range(_MOST_REDIRECTS + 1):
-                    found = await self._look(here, asked, max_bytes)
+                    found = await self._look(here, asked, max_bytes, follow=follow)
                     if isinstance(found, Fetched):
                         return found
                     asked = asked if _origin(found) == _origin(here) else {}
@@ -90,10 +99,12 @@ class Outbound:
         """Closes every connection."""
         await self._pool.aclose()
 
-    async def _look(self, url: httpx2.URL, headers: Mapping[str, str], max_bytes: int) -> Fetched | httpx2.URL:
+    async def _look(
+        self, url: httpx2.URL, headers: Mapping[str, str], max_bytes: int, *, follow: bool
+    ) -> Fetched | httpx2.URL:
         """What stands there, or where it says to go."""
         async with self._exchange("GET", url, headers, most=max_bytes) as response:
-            if response.status_code in _REDIRECTS and "location" in response.headers:
+            if follow and response.status_code in _REDIRECTS and "location" in response.headers:
                 return self._redirect(url, response.headers["location"])
             body = await _read(response, max_bytes)
             return Fetched(status=response.status_code, headers=response.headers, url=str(url), body=body)
@@ -108,7 +119,7 @@ class Outbound:
             url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=request.headers.raw,
             content=request.content or None,
-            extensions={"timeout": {"connect": _CONNECT_SECONDS}},
+            extensions={"timeout": {"connect": _CONNECT_SECONDS, "read": _SILENT_SECONDS}},
         )
         received = await self._pool.handle_async_request(sent)
         response = httpx2.Response(received.status, headers=received.headers, stream=_Body(received, most))

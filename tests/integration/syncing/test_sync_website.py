@@ -6,15 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx2
 import pytest
 
-from ingest.syncing.asking import PublicWeb, Unanswered, open_web
+from ingest.syncing.asking import Unanswered, open_web, reach_of
 from ingest.syncing.domain import Entry
 from ingest.syncing.spool import Spool
 from ingest.syncing.website import Website
 from retrieval.errors import SourceUnavailable
-from retrieval.settings import IngestSettings
+from retrieval.settings import IngestSettings, OutboundSettings
 from tests.fakes import WordEmbedder
 from tests.syncing import documents, sync, website
 from tests.web_server import Page, Site, website_server
@@ -45,7 +44,8 @@ def crawl(site: Site, **said: Any) -> list[Any]:
 
 
 def paced(site: Site, pause: Callable[[float], None], **said: Any) -> list[Any]:
-    with open_web(5, 100_000, allow_private=True) as web, TemporaryDirectory() as folder:
+    reach = reach_of(site.url, OutboundSettings(), allow_private=True)
+    with open_web(reach, 5, 100_000) as web, TemporaryDirectory() as folder:
         declared = website(f"{site.url}/docs/", **said)
         return list(Website(declared, web, Spool(Path(folder), 100_000), pause).entries({}, frozenset()))
 
@@ -281,8 +281,10 @@ def test_a_page_that_is_too_large_is_said(dsn: str, site: Site, words: WordEmbed
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "169.254.169.254", "[::1]", "10.0.0.1"])  # noqa: S104
 def test_private_addresses_are_not_asked(host: str) -> None:
     """Unless the source says so, a site inside is not asked, by whatever name."""
-    with httpx2.Client() as client, pytest.raises(Unanswered, match=r"private|no address"):
-        PublicWeb(client, 1, 1, allow_private=False).get(f"http://{host}:1/", {})
+    url = f"http://{host}:1/"
+    reach = reach_of(url, OutboundSettings(), allow_private=False)
+    with open_web(reach, 1, 1) as web, pytest.raises(Unanswered, match="public"):
+        web.get(url, {})
 
 
 def test_a_private_site_is_a_problem(dsn: str, site: Site, words: WordEmbedder) -> None:
