@@ -14,10 +14,11 @@ from ingest.pipeline import Run, ingest
 from retrieval.access import Caller
 from retrieval.answering import answer
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, Degradation, Passage, PassagesFound, Question
-from retrieval.engine import Engine, Missing, open_engine, prepare_database
+from retrieval.engine import Engine, open_engine, prepare_database
 from retrieval.errors import EmbedderUnavailable, NotFound
 from retrieval.reading import read_document
 from retrieval.searching import retrieve
+from retrieval.serving import Missing
 from retrieval.settings import Settings
 
 AT_ONCE = 4

@@ -1,26 +1,31 @@
-"""What the ingest path writes: a few documents per transaction, everything of each or nothing."""
+"""What the ingest path writes: a few documents per transaction, everything of each or nothing.
 
+Into the live generation of the index; in every other one the documents then count as not yet cut.
+"""
+
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 import psycopg
-from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from ingest.cuts import STAGED_TYPES, Cut, blocks_row, cut_row, staged_rows
 from ingest.domain import Chunk, SourceFile
 from ingest.examining import Parsed
 from retrieval.access import TenantId
 from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
-from retrieval.database.statements import TenantStatement, reference_statement, tenant_statement
+from retrieval.database.generations import FIRST, GENERATIONS, Generation, search_path
+from retrieval.database.statements import ReferenceStatement, TenantStatement, reference_statement, tenant_statement
 from retrieval.database.store import tenant_identity
-from retrieval.errors import UnreadableDocument
+from retrieval.errors import GenerationChanged, UnreadableDocument
 from retrieval.models.protocols import Vectors
 
 Row = TypeVar("Row")
@@ -29,10 +34,9 @@ _DOCUMENT_IDS = UUID("5b0d2c2e-0f6c-4b39-9d2c-6a1f6f6f3c11")
 """Namespace: a document's id follows from its tenant and uri, so that a rebuilt index orders ties the same way."""
 _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
-_STAGED_TYPES = (
-    "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
-    "halfvec",
-)  # fmt: skip
+_PAUSED = reference_statement("ingest", "writers_paused")
+_PAUSE = 0.1
+"""Seconds between two looks whether writers may go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class KnownDocument:
     fingerprint: bytes
     acl: list[str]
     metadata: dict[str, Any]
+    recipe: str
 
     def described_as(self, source: SourceFile) -> bool:
         """True when permissions and metadata are the ones its owner gives now."""
@@ -57,10 +62,11 @@ def _typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
-    """A parsed document, its chunks, and a vector for each."""
+    """A parsed document, its chunks, by which recipe it was cut, and a vector for each."""
 
     parsed: Parsed
     chunks: tuple[Chunk, ...]
+    recipe: str
     vectors: Vectors
 
 
@@ -69,6 +75,14 @@ class _StoredDocument:
     uri: str
     document_id: UUID
     version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The generations there are while a transaction lasts."""
+
+    live: int
+    others: tuple[int, ...]
 
 
 class TenantWriter:
@@ -81,29 +95,26 @@ class TenantWriter:
     def known_documents(self) -> dict[str, KnownDocument]:
         """All of the tenant's documents by uri. Raises `StoreUnavailable`."""
         with self._transaction():
+            self._enter(self._standing().live)
             return {known.uri: known for known in self._rows(KnownDocument, _statement("known_documents"))}
 
-    def replace(self, documents: Sequence[EmbeddedDocument]) -> None:
+    def replace(self, documents: Sequence[EmbeddedDocument], generation_id: int) -> None:
         """Puts the documents in place of what was there under their uris, in one transaction: the words' counts are
-        shared rows, so that a few documents together cost less than one by one.
+        shared rows, so that a few documents together cost less than one by one. They were embedded for this generation.
 
-        Searchers see the old ones or the new ones, never a half. Raises `StoreUnavailable`, and
-        `UnreadableDocument` when Postgres refuses the content of one: then none is stored.
+        Searchers see the old ones or the new ones, never a half. Raises `StoreUnavailable`, `GenerationChanged` where
+        another generation is live by now, and `UnreadableDocument` when Postgres refuses the content of one: then none
+        is stored.
         """
-        with self._turn():
+        with self._turn() as standing:
+            _check_live(standing, generation_id)
             before = self._stored(made.parsed.source.uri for made in documents)
-            self._take_away([stored.document_id for stored in before.values()])
-            placed = [(self._document_id(made.parsed.source.uri), made) for made in documents]
-            self._run_each(
-                _statement("put_document"),
-                (_document_row(document_id, made, before.get(made.parsed.source.uri)) for document_id, made in placed),
-            )
-            self._stage(placed)
-            for name in ("add_chunks", "add_embeddings", "add_terms"):
-                self._run(_statement(name))
-            added = [document_id for document_id, _ in placed]
-            self._count(added, sign=1)
-            self._enlist(added)
+            self._take_away(standing, [stored.document_id for stored in before.values()])
+            rows = [self._document_row(made, before.get(made.parsed.source.uri)) for made in documents]
+            self._run_each(_statement("put_document"), rows)
+            self._put_cuts([_cut(made, row) for made, row in zip(documents, rows, strict=True)])
+            added = [row["document_id"] for row in rows]
+            self._enlist(standing, added)
             self._withdraw(added)
             self._forget(added)
 
@@ -113,10 +124,10 @@ class TenantWriter:
 
         Raises `StoreUnavailable`, and `UnreadableDocument` when Postgres refuses the metadata of one.
         """
-        with self._turn():
+        with self._turn() as standing:
             found = self._stored(source.uri for source in sources)
             documents = [stored.document_id for stored in found.values()]
-            self._delist(documents)
+            self._delist(standing, documents)
             described = [
                 {
                     "document_id": str(found[source.uri].document_id),
@@ -127,15 +138,15 @@ class TenantWriter:
                 if source.uri in found
             ]
             self._run(_statement("describe_documents"), described=Jsonb(described), updated_at=datetime.now(UTC))
-            self._enlist(documents)
+            self._enlist(standing, documents)
             self._forget(documents)
             return frozenset(found)
 
     def remove(self, uri: str) -> None:
         """Takes the document away with all that came from it. Raises `StoreUnavailable`."""
-        with self._turn():
+        with self._turn() as standing:
             documents = [stored.document_id for stored in self._stored([uri]).values()]
-            self._take_away(documents)
+            self._take_away(standing, documents)
             self._run(_statement("remove_documents"), document_ids=documents)
             self._withdraw(documents)
             self._forget(documents)
@@ -144,33 +155,59 @@ class TenantWriter:
         found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
         return {stored.uri: stored for stored in found}
 
-    def _document_id(self, uri: str) -> UUID:
-        return uuid5(_DOCUMENT_IDS, f"{self._tenant}/{uri}")
+    def _document_row(self, made: EmbeddedDocument, before: _StoredDocument | None) -> dict[str, Any]:
+        source, document = made.parsed.source, made.parsed.document
+        return {
+            "document_id": uuid5(_DOCUMENT_IDS, f"{self._tenant}/{source.uri}"),
+            "uri": source.uri,
+            "title": document.title,
+            "acl": sorted(source.acl),
+            "metadata": Jsonb(dict(source.metadata)),
+            "language": made.parsed.language,
+            "content_type": document.content_type,
+            "content": document.text,
+            "page_starts": list(document.page_starts),
+            "fingerprint": made.parsed.fingerprint,
+            "version": before.version + 1 if before else 1,
+            "blocks": Jsonb(blocks_row(document.blocks)),
+            "updated_at": datetime.now(UTC),
+        }
 
-    def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
+    def _put_cuts(self, cuts: Sequence[Cut]) -> None:
+        """Adds what documents are cut into to the generation entered, and to its counts."""
+        self._run_each(_statement("put_cut"), map(cut_row, cuts))
         self._run(_statement("create_staging"))
         with self._connection.cursor() as cursor, cursor.copy(_statement("stage_chunks").query) as copy:
-            copy.set_types(_STAGED_TYPES)
-            for document_id, made in documents:
-                for chunk, vector in zip(made.chunks, made.vectors, strict=True):
-                    copy.write_row((document_id, made.parsed.language, *_staged(chunk, vector)))
+            copy.set_types(STAGED_TYPES)
+            for row in staged_rows(cuts):
+                copy.write_row(row)
+        for name in ("add_chunks", "add_embeddings", "add_terms"):
+            self._run(_statement(name))
+        self._count([cut.document_id for cut in cuts], sign=1)
 
-    def _take_away(self, documents: Sequence[UUID]) -> None:
+    def _remove_cuts(self, documents: Sequence[UUID]) -> None:
+        """Takes them from the generation entered, and from its counts; those of permissions are counted apart."""
+        self._count(documents, sign=-1)
+        self._run(_statement("remove_cuts"), document_ids=documents)
+
+    def _take_away(self, standing: Standing, documents: Sequence[UUID]) -> None:
         if documents:
-            self._delist(documents)
-            self._count(documents, sign=-1)
-            self._run(_statement("remove_chunks"), document_ids=documents)
+            self._delist(standing, documents)
+            for _ in self._in_each(standing):
+                self._remove_cuts(documents)
 
-    def _enlist(self, documents: Sequence[UUID]) -> None:
+    def _enlist(self, standing: Standing, documents: Sequence[UUID]) -> None:
         """Enters the documents where searches look them up by permission and by field, and in their counts."""
         self._run(_statement("put_grants"), document_ids=documents)
-        self._run(_statement("count_principals"), document_ids=documents, sign=1)
+        for _ in self._in_each(standing):
+            self._run(_statement("count_principals"), document_ids=documents, sign=1)
         self._run(_statement("put_fields"), document_ids=documents)
         self._run(_statement("count_fields"), document_ids=documents, sign=1)
 
-    def _delist(self, documents: Sequence[UUID]) -> None:
+    def _delist(self, standing: Standing, documents: Sequence[UUID]) -> None:
         self._run(_statement("count_fields"), document_ids=documents, sign=-1)
-        self._run(_statement("count_principals"), document_ids=documents, sign=-1)
+        for _ in self._in_each(standing):
+            self._run(_statement("count_principals"), document_ids=documents, sign=-1)
         self._run(_statement("remove_grants"), document_ids=documents)
 
     def _withdraw(self, documents: Sequence[UUID]) -> None:
@@ -185,15 +222,40 @@ class TenantWriter:
         self._run(_statement("count_terms"), document_ids=documents, sign=sign)
         self._run(_statement("count_chunks"), document_ids=documents, sign=sign)
 
+    def _in_each(self, standing: Standing) -> Iterator[None]:
+        """Enters each generation in turn; the live one last, which is then the one entered."""
+        for generation_id in (*standing.others, standing.live):
+            self._enter(generation_id)
+            yield
+
+    def _enter(self, generation_id: int) -> None:
+        self._connection.execute(search_path(generation_id))
+
+    def _standing(self) -> Standing:
+        found = {each.generation_id: each for each in self._rows(Generation, GENERATIONS)}
+        live = next((number for number, each in found.items() if each.state == "live"), FIRST)
+        return Standing(live=live, others=tuple(number for number in found if number != live))
+
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """A transaction that waits until no other writer is at work in this tenant."""
+    def _turn(self) -> Iterator[Standing]:
+        """A transaction in the live generation that waits until no other writer is at work in this tenant, and that
+        nobody moves the index during."""
+        self._wait_for_a_move()
         with self._transaction():
+            self._run(_statement("share_generations"))
             self._run(_statement("lock_tenant"))
+            standing = self._standing()
+            self._enter(standing.live)
             try:
-                yield
+                yield standing
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 raise UnreadableDocument("refused_by_database", str(error).split("\n", 1)[0]) from error
+
+    def _wait_for_a_move(self) -> None:
+        """Returns when the index is not being moved to another generation. Holds no transaction meanwhile."""
+        with store_errors():
+            while self._connection.execute(_PAUSED.query).fetchone() == (True,):
+                time.sleep(_PAUSE)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -202,7 +264,7 @@ class TenantWriter:
                 self._connection.execute(statement)
             yield
 
-    def _rows(self, row: type[Row], statement: TenantStatement, **parameters: object) -> list[Row]:
+    def _rows(self, row: type[Row], statement: TenantStatement | ReferenceStatement, **parameters: object) -> list[Row]:
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
             return cursor.execute(statement.query, parameters | {"tenant_id": self._tenant}).fetchall()
 
@@ -240,40 +302,20 @@ def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def _document_row(document_id: UUID, made: EmbeddedDocument, before: _StoredDocument | None) -> dict[str, object]:
-    source, document = made.parsed.source, made.parsed.document
-    return {
-        "document_id": document_id,
-        "uri": source.uri,
-        "title": document.title,
-        "acl": sorted(source.acl),
-        "metadata": Jsonb(dict(source.metadata)),
-        "language": made.parsed.language,
-        "content_type": document.content_type,
-        "content": document.text,
-        "page_starts": list(document.page_starts),
-        "fingerprint": made.parsed.fingerprint,
-        "version": before.version + 1 if before else 1,
-        "chunk_count": len(made.chunks),
-        "updated_at": datetime.now(UTC),
-    }
-
-
-def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
-    return (
-        chunk.ordinal,
-        list(chunk.heading_path),
-        Jsonb([asdict(section) for section in chunk.sections]),
-        chunk.context,
-        chunk.text,
-        chunk.char_start,
-        chunk.char_end,
-        chunk.first_page,
-        chunk.last_page,
-        list(chunk.page_starts),
-        chunk.token_count,
-        HalfVector(vector),
+def _cut(made: EmbeddedDocument, row: Mapping[str, Any]) -> Cut:
+    return Cut(
+        document_id=row["document_id"],
+        version=row["version"],
+        language=made.parsed.language,
+        recipe=made.recipe,
+        chunks=made.chunks,
+        vectors=made.vectors,
     )
+
+
+def _check_live(standing: Standing, generation_id: int) -> None:
+    if standing.live != generation_id:
+        raise GenerationChanged("the index has moved to another model meanwhile: try again, with that one")
 
 
 def _statement(name: str) -> TenantStatement:

@@ -31,6 +31,7 @@ def made_up_documents(
         yield EmbeddedDocument(
             parsed=_parsed(f"{folder}/{first}", texts, acl),
             chunks=tuple(_chunks(texts)),
+            recipe="made up",
             vectors=made_up_vectors(first, count, dimensions),
         )
 
