@@ -1,7 +1,7 @@
 """What a document is cut into, as a generation of the index holds it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 from pgvector import HalfVector
@@ -27,6 +27,10 @@ class Cut:
     chunks: tuple[Chunk, ...]
     vectors: Vectors
     problem: str = ""
+
+    def without_chunks(self, problem: str) -> "Cut":
+        """The same, with nothing but the reason why."""
+        return replace(self, chunks=(), vectors=self.vectors[:0], problem=problem)
 
 
 def cut_row(cut: Cut) -> dict[str, object]:

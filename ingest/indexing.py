@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from ingest.store import connected
+from ingest.turns import connected
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.generations import FIRST, GENERATIONS, TABLES, Generation, live_one, path_of, schema_of

@@ -21,7 +21,8 @@ STATEMENTS = (
     """
     ALTER TABLE generations
         ADD COLUMN opening jsonb NOT NULL DEFAULT '{}',
-        ADD COLUMN state text NOT NULL DEFAULT 'live' CHECK (state IN ('building', 'ready', 'live', 'retired')),
+        ADD COLUMN state text NOT NULL DEFAULT 'live'
+            CHECK (state IN ('building', 'ready', 'live', 'retired', 'dropped')),
         ADD COLUMN changed_at timestamptz NOT NULL DEFAULT now(),
         ADD COLUMN paused_until timestamptz NOT NULL DEFAULT '-infinity'
     """,
@@ -70,7 +71,7 @@ BACK = (
     DO $$
     DECLARE found record;
     BEGIN
-        FOR found IN SELECT generation_id FROM generations WHERE generation_id <> 1 LOOP
+        FOR found IN SELECT generation_id FROM generations WHERE generation_id <> 1 AND state <> 'dropped' LOOP
             EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', 'pincite_g' || found.generation_id);
         END LOOP;
     END $$

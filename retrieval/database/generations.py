@@ -14,7 +14,7 @@ from psycopg import sql
 
 from retrieval.database.statements import reference_statement
 
-State = Literal["building", "ready", "live", "retired"]
+State = Literal["building", "ready", "live", "retired", "dropped"]
 
 FIRST = 1
 GENERATIONS = reference_statement("retrieval", "generations")

@@ -92,7 +92,15 @@ def test_the_app_role_is_an_ordinary_one(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["retrieval", "retrieval.search", "retrieval.spending", "retrieval.caching", "retrieval.keeping", "ingest"],
+    [
+        "retrieval",
+        "retrieval.search",
+        "retrieval.spending",
+        "retrieval.caching",
+        "retrieval.keeping",
+        "ingest",
+        "ingest.generations",
+    ],
 )
 def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:
     """Every table with tenant data in a statement is pinned by `tenant_id = %(tenant_id)s` or joined on tenant_id."""
