@@ -8,6 +8,7 @@ import typer
 from api.cli import serve
 from evals.cli import eval_command
 from evals.demo import demo_command
+from evals.reembedding.cli import generations, reembed_command
 from ingest.cli import ingest_command
 from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="Answers questions from your own documents, and cites the exact place.",
 )
 app.command("ingest")(ingest_command)
+app.command("reembed")(reembed_command)
 app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)
@@ -29,6 +31,7 @@ app.command("eval")(eval_command)
 app.command("demo")(demo_command)
 app.add_typer(keys, name="keys")
 app.add_typer(budgets, name="budgets")
+app.add_typer(generations, name="generations")
 app.add_typer(database, name="db")
 
 

@@ -14,12 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ingest.domain import IngestReport, Metadata
+from ingest.indexing import generations
 from ingest.pipeline import Run, ingest
 from ingest.sources import Request, check_metadata, select
 from retrieval.access import principal, tenant_id
+from retrieval.database.generations import live_one
 from retrieval.engine import prepare_database
 from retrieval.errors import InputError
 from retrieval.models.loading import load_embedder
+from retrieval.serving import opening_settings
 from retrieval.settings import Settings
 
 _ON_STDERR = Console(stderr=True)
@@ -62,7 +65,8 @@ def ingest_command(
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
     settings = Settings()
-    dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
+    dsn = prepare_database(settings)
+    embedder = load_embedder(opening_settings(settings.embedder, live_one(generations(dsn))))
     with _progress(len(selection.sources) + len(selection.failures)) as on_document:
         run = Run(
             dsn=dsn,
