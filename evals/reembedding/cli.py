@@ -17,7 +17,7 @@ from rich.table import Table
 from ingest.generations.building import Rebuild, build, forget_outdated
 from ingest.generations.estimating import Estimate, estimate
 from ingest.generations.moving import move
-from ingest.generations.records import Generations, open_generations
+from ingest.generations.records import Generations, open_generations, reading_generations
 from retrieval.database.generations import Generation
 from retrieval.engine import check_embedder, prepare_database
 from retrieval.errors import Conflict, InputError
@@ -84,7 +84,7 @@ def reembed_command(
 @generations.command("list")
 def list_command() -> None:
     """The generations there are, which one answers, and what each lacks."""
-    with open_generations(prepare_database(Settings())) as known:
+    with reading_generations(prepare_database(Settings())) as known:
         table = Table("generation", "embedder", "dimensions", "state", "documents to make", "problems", box=None)
         for each in known.all():
             pending = known.pending(each.generation_id)

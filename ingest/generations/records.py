@@ -44,8 +44,8 @@ class _Since:
 
 
 class Generations:
-    """The only session that builds or moves generations. Get one from `open_generations()`. All here raises
-    `StoreUnavailable`."""
+    """A session that builds or moves generations, the only one, from `open_generations()`; or looks at them, from
+    `reading_generations()`. All here raises `StoreUnavailable`."""
 
     def __init__(self, dsn: str, connection: psycopg.Connection[Any]) -> None:
         self._dsn = dsn
@@ -170,6 +170,13 @@ class Generations:
 
     def _run(self, name: str, **parameters: object) -> None:
         self._connection.execute(reference_statement("ingest.generations", name).query, parameters)
+
+
+@contextmanager
+def reading_generations(dsn: str) -> Iterator[Generations]:
+    """To look only: another process may be building or moving meanwhile. Raises `StoreUnavailable`."""
+    with connected(dsn) as connection:
+        yield Generations(dsn, connection)
 
 
 @contextmanager

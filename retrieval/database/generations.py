@@ -17,6 +17,8 @@ from retrieval.database.statements import reference_statement
 State = Literal["building", "ready", "live", "retired", "dropped"]
 
 FIRST = 1
+NONE = 0
+"""Stands for no generation: for what is read and written whichever one is live, and when there is none yet."""
 GENERATIONS = reference_statement("retrieval", "generations")
 TABLES = (
     "cut_documents",
@@ -63,9 +65,11 @@ def search_path(generation_id: int) -> sql.Composed:
 
 
 @cache
-def entered(generation_id: int) -> tuple[bytes, bytes]:
+def entered(generation_id: int) -> tuple[bytes, ...]:
     """What a transaction on this generation starts with. It fails where the generation was dropped: its tables must not
-    be taken for those of the first one, which any search path ends in."""
+    be taken for those of the first one, which any search path ends in. Nothing, for `NONE`."""
+    if generation_id == NONE:
+        return ()
     there = sql.SQL("SELECT {}::regclass").format(sql.Literal(f"{schema_of(generation_id)}.cut_documents"))
     return search_path(generation_id).as_bytes(), there.as_bytes()
 

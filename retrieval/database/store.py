@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from retrieval.access import Caller, TenantId
 from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import generation_errors, store_errors
-from retrieval.database.generations import FIRST, GENERATIONS, Generation, entered
+from retrieval.database.generations import GENERATIONS, NONE, Generation, entered
 from retrieval.database.plans import QueryPlan, explained
 from retrieval.database.statements import ReferenceStatement, TenantStatement
 from retrieval.settings import DatabaseSettings
@@ -64,14 +64,15 @@ class CallerSession:
 
 
 class Store:
-    """The database as the query path sees it. Open one with `open_store()`."""
+    """The database as the query path sees it. Open one with `open_store()`: it reads no generation of the index but, as
+    long as it is there, the first one; see `on()`."""
 
     def __init__(
         self,
         pool: AsyncConnectionPool[Connection],
         settings: DatabaseSettings,
         plans: list[QueryPlan] | None = None,
-        generation_id: int = FIRST,
+        generation_id: int = NONE,
     ) -> None:
         self.generation_id = generation_id
         self._pool = pool
@@ -83,7 +84,7 @@ class Store:
         return Store(self._pool, self._settings, plans, self.generation_id)
 
     def on(self, generation_id: int) -> "Store":
-        """This store, reading another generation of the index."""
+        """This store, reading this generation of the index; what outlives generations asks for `NONE`."""
         return Store(self._pool, self._settings, self._plans, generation_id)
 
     @asynccontextmanager

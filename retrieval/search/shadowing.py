@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from retrieval.access import Caller
-from retrieval.database.generations import FIRST
+from retrieval.database.generations import NONE
 from retrieval.database.store import Store, open_store
 from retrieval.domain import DensePath
 from retrieval.errors import GenerationChanged, StoreUnavailable
@@ -59,7 +59,7 @@ class ShadowSearches:
         embedding: Vectors,
         found: DenseFindings,
         narrowing: Narrowing,
-        generation_id: int = FIRST,
+        generation_id: int = NONE,
     ) -> None:
         """Draws lots whether this search is done again, if its result came from an index. Never waits or raises."""
         if found.plan.path is not DensePath.INDEX or random.random() >= self._rate:  # noqa: S311 - a sample, no secret

@@ -13,12 +13,16 @@ from ingest.generations.building import build
 from ingest.generations.records import open_generations
 from ingest.sources import Request
 from retrieval.access import caller
+from retrieval.database.generations import NONE
+from retrieval.database.store import open_store
 from retrieval.domain import Question, Retrieval
 from retrieval.engine import Engine, open_engine
 from retrieval.errors import EmbedderUnavailable, GenerationChanged, IndexMismatch
 from retrieval.models.protocols import Embedder
+from retrieval.reading import standing
 from retrieval.searching import retrieve
 from retrieval.settings import EmbedderSettings, SearchSettings
+from retrieval.spending.budgets import Budget, list_budgets, set_budget
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import WordEmbedder
 from tests.generations import EVERYONE, MirroredEmbedder, added, configured, filled, moved, opened, rebuild_of
@@ -163,6 +167,21 @@ async def test_an_engine_that_starts_later_opens_the_model_on_record(dsn: str, t
     async with serving(dsn) as engine:
         assert engine.store.generation_id == 2
         assert (await asked(engine, 5)).passages[0].passage.uri == "acme/005.md"
+
+
+async def test_what_belongs_to_no_generation_outlives_them_all(dsn: str, tmp_path: Path) -> None:
+    """Bookings and kept answers go on, in processes that were there before and in new ones, when the first is gone."""
+    await aside(filled, dsn, tmp_path)
+    async with serving(dsn) as engine:
+        apart = engine.store.on(NONE)
+        await aside(moved, await asyncio.to_thread(added, dsn, "mirrored"))
+        with open_generations(dsn) as generations:
+            generations.drop(1, force=True)
+        async with open_store(dsn, engine.settings.database) as later:
+            for store in (apart, later):
+                assert await standing(store, caller("acme", []), []) == []
+                await set_budget(store, "acme", Budget(principal="everyone", period="month", unit="tokens", amount=1))
+                assert len(await list_budgets(store, "acme")) == 1
 
 
 async def test_a_pinned_engine_stays(dsn: str, tmp_path: Path) -> None:

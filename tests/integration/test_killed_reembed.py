@@ -28,8 +28,8 @@ with open_generations(sys.argv[1]) as generations:
     rebuild = rebuild_of(sys.argv[1], generations.named(2), MirroredEmbedder())
     building.build(replace(rebuild, on_batch=lambda documents, chunks: print(documents, flush=True)))
 """
-KILLS = 6
-DOCUMENTS = 30
+KILLS = 4
+DOCUMENTS = 20
 
 
 def test_killed_at_random_moments(server: str, dsn: str, tmp_path: Path) -> None:
