@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from ingest.embedding import Configured, embedding, live_embedder
 from ingest.queueing.following import job_documents, list_jobs, read_job
 from ingest.queueing.line import open_line
 from ingest.queueing.records import Job, Revision
@@ -19,7 +20,6 @@ from ingest.webhooks.telling import tell
 from retrieval.access import tenant_id
 from retrieval.cli import with_store
 from retrieval.engine import prepare_database
-from retrieval.models.loading import load_embedder
 from retrieval.settings import Settings
 
 _MOST = 1000
@@ -32,8 +32,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs")]
 def worker_command() -> None:
     """Index what is handed in over HTTP and tell webhooks, until stopped. Start as many as you like, on any host."""
     settings = Settings()
-    dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
-    with open_workshop(dsn, embedder, settings) as workshop, suppress(asyncio.CancelledError, KeyboardInterrupt):
+    dsn, opening = prepare_database(settings), Configured(settings.embedder)
+    live_embedder(dsn, opening)  # one that does not open is to be said now
+    with (
+        open_workshop(dsn, embedding(dsn, opening), settings) as workshop,
+        suppress(asyncio.CancelledError, KeyboardInterrupt),
+    ):
         typer.echo("Pincite's worker waits for documents")
         asyncio.run(_until_stopped(workshop, settings))
     typer.echo("stopped: what was not done waits for another worker")

@@ -21,9 +21,10 @@ from ingest.indexing import build_vector_index
 from ingest.store import EmbeddedDocument, document_id_of
 from pincite import app
 from retrieval.access import caller, tenant_id
+from retrieval.database.generations import Generation
 from retrieval.database.store import open_store
 from retrieval.domain import Question
-from retrieval.engine import IndexProfile, open_engine
+from retrieval.engine import open_engine
 from retrieval.errors import InputError, InvalidFilter, NotFound, StoreUnavailable, TenantLeaving
 from retrieval.filter_json import parse_filter
 from retrieval.keys import create_key, find_key, list_keys
@@ -50,7 +51,7 @@ def filled(database: str) -> str:
     place(database, "acme", *map(report, (2018, 2019, 2024)))
     place(database, "rival", made(source("rival.md"), "The rival's pump."))
     for tenant in ("acme", "rival"):
-        profile = IndexProfile(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
+        profile = Generation(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
         build_vector_index(database, tenant_id(tenant), profile, 0)
     return database
 
@@ -96,7 +97,8 @@ def test_the_receipt_says_what_went_and_when_and_holds(filled: str) -> None:
     told: list[float] = []
     receipt = delete_documents(replace(deletion(filled), invisible=told.append), uris=["2018/report.md"])
     assert receipt.removed == {
-        "grants": 2, "document_fields": 1, "chunk_terms": 2, "embeddings": 2, "chunks": 2, "documents": 1
+        "grants": 2, "document_fields": 1, "chunk_terms": 2, "embeddings": 2, "chunks": 2, "cut_documents": 1,
+            "documents": 1,
     }  # fmt: skip
     assert (receipt.state, receipt.scope, receipt.asked_by, receipt.documents) == ("complete", "documents", "test", 1)
     assert receipt.asked_at < receipt.invisible_at

@@ -20,7 +20,7 @@ from ingest.indexing import build_vector_index
 from ingest.store import add_tenant, open_writer
 from pincite import app
 from retrieval.access import NOBODY, TenantId, tenant_id
-from retrieval.engine import IndexProfile
+from retrieval.database.generations import Generation
 from retrieval.errors import NotFound
 from retrieval.keys import create_key
 from retrieval.models.protocols import Embedder
@@ -32,7 +32,7 @@ from tests.integration.test_ingest import everything
 from tests.placing import emptied, made, place, source
 
 ACME = tenant_id("acme")
-PROFILE = IndexProfile(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
+PROFILE = Generation(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
 OURS = {"pgvector_version"}
 """True of the server that the tests run on, and nothing that they could mend."""
 ONLY_SAID: dict[str, str] = {
@@ -211,7 +211,7 @@ def test_whatever_was_written_and_deleted_the_index_is_sound(database: str, oper
             described = source(uri, acl, metadata)
             match what:
                 case "put":
-                    writer.replace([made(described, "\n".join(lines))])
+                    writer.replace([made(described, "\n".join(lines))], PROFILE.generation_id)
                 case "describe":
                     writer.describe([described])
                 case "remove":
