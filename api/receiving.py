@@ -1,5 +1,6 @@
 """Bodies that may be large: on their way they lie on disk; in memory are only those that are being worked on."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -130,8 +131,8 @@ def submissions_of(body: JsonBody, settings: Settings) -> list[Submission]:
 
 def _submission(document: DocumentIn, settings: Settings) -> Submission:
     if document.url is not None:
-        # As far as can be told without asking a name server; the worker judges what it connects to.
-        Destinations(settings.outbound).read(document.url)
+        # As things stand now: the worker judges again what it connects to.
+        asyncio.run(Destinations(settings.outbound).admit(document.url))
         named = document.file_name or document.content_type
         file_name = _readable_name(document.file_name, document.content_type, None) if named else ""
         return replace(_handed_in(document, file_name, b"", settings), url=document.url)

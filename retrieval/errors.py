@@ -233,7 +233,13 @@ class AnswerInterrupted(DependencyError):
 
 
 class UrlUnreachable(DependencyError):
+    """`retry_after`: seconds after which a server that answered wants to be asked again, if it said so."""
+
     code = "url_unreachable"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ParserUnavailable(DependencyError):

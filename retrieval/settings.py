@@ -305,6 +305,12 @@ class WorkerSettings(BaseSettings):
     parsers: int = Field(1, ge=1, le=64, description="Processes that parse, per worker")
     lost_after: float = Field(30.0, ge=1, description="Seconds of silence after which a worker counts as lost")
     keep_days: float = Field(7.0, gt=0, description="Days a finished job can be asked about, and its failures retried")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which `pincite worker` serves measures to Prometheus; unset: none",
+    )
     direct_url: SecretStr | None = Field(
         None, description="The database without a pooler in between, for LISTEN; unset: PINCITE_DATABASE_URL"
     )

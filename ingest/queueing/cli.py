@@ -13,6 +13,7 @@ import typer
 from ingest.embedding import Configured, embedding, live_embedder
 from ingest.queueing.following import job_documents, list_jobs, read_job
 from ingest.queueing.line import open_line
+from ingest.queueing.measuring import observing, serve_measures
 from ingest.queueing.records import Job, Revision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import open_workshop, work
@@ -21,6 +22,7 @@ from retrieval.access import tenant_id
 from retrieval.cli import with_store
 from retrieval.engine import prepare_database
 from retrieval.settings import Settings
+from retrieval.telemetry import telemetry_of
 
 _MOST = 1000
 
@@ -34,8 +36,10 @@ def worker_command() -> None:
     settings = Settings()
     dsn, opening = prepare_database(settings), Configured(settings.embedder)
     live_embedder(dsn, opening)  # one that does not open is to be said now
+    telemetry = telemetry_of(settings.telemetry)
+    serve_measures(telemetry, settings.worker.metrics_port)
     with (
-        open_workshop(dsn, embedding(dsn, opening), settings) as workshop,
+        open_workshop(dsn, embedding(dsn, opening), settings, observing(telemetry)) as workshop,
         suppress(asyncio.CancelledError, KeyboardInterrupt),
     ):
         typer.echo("Pincite's worker waits for documents")

@@ -26,23 +26,15 @@ class FetchedFile:
     content: bytes
 
 
-class AskAgain(UrlUnreachable):
-    """The server answers, but not now. `seconds`: when it wants to be asked again, if it says so."""
-
-    def __init__(self, message: str, seconds: float | None) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
 def fetch(url: str, file_name: str, settings: OutboundSettings, max_bytes: int) -> FetchedFile:
     """What stands there now; `file_name` "": named by its type, else by its address.
 
-    Raises `UrlRefused`, `FetchTooLarge`, `UrlUnreachable` (`AskAgain` among it), and `UnreadableDocument` for what is
-    not there, not for us, or of no kind that can be read.
+    Raises `UrlRefused`, `FetchTooLarge`, `UrlUnreachable`, also where it is not to be had just now, and
+    `UnreadableDocument` for what is not there, not for us, or of no kind that can be read.
     """
     found = asyncio.run(_get(url, settings, max_bytes))
     if found.status == 429 or found.status >= 500:
-        raise AskAgain(f"the server answered {found.status}", retry_after(found.headers))
+        raise UrlUnreachable(f"the server answered {found.status}", retry_after(found.headers))
     if found.status != 200:
         raise UnreadableDocument("url_status", f"the server answered {found.status}")
     return FetchedFile(name=file_name or _name(found), content=found.body)

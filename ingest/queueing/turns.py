@@ -22,7 +22,7 @@ from ingest.embedding import Embedding
 from ingest.examining import Parsed, Parsers, Unchanged
 from ingest.indexing import build_vector_index
 from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, examine_sources, situate_chunks
-from ingest.queueing.fetching import MOST_ATTEMPTS, AskAgain, FetchedFile, fetch, pause
+from ingest.queueing.fetching import MOST_ATTEMPTS, FetchedFile, fetch, pause
 from ingest.queueing.line import Line, open_line
 from ingest.queueing.pace import Pace
 from ingest.queueing.records import ClaimedRevision, SettledRevision, Settlement
@@ -198,8 +198,7 @@ def _file(workshop: Workshop, line: Line, revision: ClaimedRevision, outcomes: O
         return fetch(revision.url, revision.file_name, workshop.outbound, workshop.ingest.max_file_bytes)
     except UrlUnreachable as error:
         if revision.attempts < MOST_ATTEMPTS:
-            asked_for = error.seconds if isinstance(error, AskAgain) else None
-            line.put_back([revision], _in(pause(revision.attempts, asked_for)), error)
+            line.put_back([revision], _in(pause(revision.attempts, error.retry_after)), error)
         else:
             outcomes.fail(Failure(uri=revision.uri, reason=error.code, message=str(error)))
     except UnreadableDocument as error:

@@ -95,7 +95,7 @@ async def test_what_is_wrong_with_a_document_is_named(desk: Desk, body: Any, fie
         (GOOD | {"file_name": "a.exe"}, 415, "unsupported_format"),
         (without("text") | {"content_base64": "YQ=="}, 415, "unsupported_format"),
         (without("text") | {"content_base64": "YQ==", "file_name": "a"}, 415, "unsupported_format"),
-        (without("text") | {"url": "http://169.254.169.254/latest"}, 422, "url_not_allowed"),
+        (without("text") | {"url": "http://169.254.169.254/latest"}, 422, "url_refused"),
         (GOOD | {"text": "x" * (LARGEST + 1)}, 413, "document_too_large"),
         (without("text") | {"content_base64": b64encode(b"x" * (LARGEST + 1)).decode(), "file_name": "a.txt"}, 413,
          "document_too_large"),

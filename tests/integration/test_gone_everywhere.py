@@ -30,6 +30,7 @@ from tests.fakes import WordEmbedder
 from tests.kept_answers import Process, process
 from tests.llm_servers.scripted import ScriptedLlm, answer, calling, hang_midway, scripted_llm
 from tests.placing import emptied, made, place, source
+from tests.queues import hand_in, submission
 
 ACME = tenant_id("acme")
 URI = "zephyr/quokka.md"
@@ -176,6 +177,23 @@ async def _followed_here(world: World) -> AsyncIterator[str]:
         yield told
 
 
+async def _handed_in(world: World, ask: Callable[[str], str]) -> AsyncIterator[str]:
+    """A state of it waits; `ask` makes the address of what tells of that, from its job."""
+    job = (await asyncio.to_thread(hand_in, world.dsn, submission(URI, TEXT))).job_id
+    yield await world.get(ask(str(job)))
+    yield await world.get(ask(str(job)))
+
+
+async def _revised(world: World) -> AsyncIterator[str]:
+    async for told in _handed_in(world, lambda _job: f"/v1/documents/{ID}/revisions"):
+        yield told
+
+
+async def _in_a_job(world: World) -> AsyncIterator[str]:
+    async for told in _handed_in(world, lambda job: f"/v1/jobs/{job}/documents"):
+        yield told
+
+
 PATHS: dict[str, Path] = {
     "search": asked_twice(lambda world: world.post("/v1/search")),
     "search by words alone": asked_twice(_by_words),
@@ -186,7 +204,12 @@ PATHS: dict[str, Path] = {
     "explanation of a named document": asked_twice(
         lambda world: world.post("/v1/search", explain=True, document=str(ID))
     ),
+    "search, grown": asked_twice(lambda world: world.post("/v1/search", expand="section")),
     "document": asked_twice(lambda world: world.get(f"/v1/documents/{ID}")),
+    "documents": asked_twice(lambda world: world.get("/v1/documents")),
+    "chunks": asked_twice(lambda world: world.get(f"/v1/documents/{ID}/chunks")),
+    "revisions": _revised,
+    "documents of a job": _in_a_job,
     "streamed answer": asked_twice(lambda world: world.post("/v1/answers")),
     "whole answer": asked_twice(lambda world: world.post("/v1/answers", stream=False)),
     "tool: search": asked_twice(lambda world: _with_tool(world, "search", {"query": "lantern oil"})),
@@ -205,6 +228,32 @@ ROUTES = {
     ("post", "/v1/answers"): "streamed answer",
     ("get", "/v1/answers/{answer_id}/events"): "resumed answer",
     ("get", "/v1/documents/{document_id}"): "document",
+    ("get", "/v1/documents"): "documents",
+    ("get", "/v1/documents/{document_id}/chunks"): "chunks",
+    ("get", "/v1/documents/{document_id}/revisions"): "revisions",
+    ("get", "/v1/jobs/{job_id}/documents"): "documents of a job",
+    ("put", "/v1/documents"): None,  # ids of what was handed in
+    ("post", "/v1/documents"): None,
+    ("post", "/v1/documents/batch"): None,
+    ("patch", "/v1/documents/{document_id}"): None,  # what is changed is there
+    ("delete", "/v1/documents/{document_id}"): None,  # receipts: ids and counts
+    ("post", "/v1/documents/delete"): None,
+    ("get", "/v1/receipts"): None,
+    ("get", "/v1/receipts/{receipt_id}"): None,
+    ("post", "/v1/receipts/{receipt_id}/verify"): None,
+    ("get", "/v1/jobs"): None,  # counts
+    ("get", "/v1/jobs/{job_id}"): None,
+    ("get", "/v1/jobs/{job_id}/events"): None,
+    ("post", "/v1/jobs/{job_id}/cancel"): None,
+    ("post", "/v1/jobs/{job_id}/retry"): None,
+    ("get", "/v1/webhooks"): None,  # addresses, ids and states
+    ("post", "/v1/webhooks"): None,
+    ("delete", "/v1/webhooks/{webhook_id}"): None,
+    ("post", "/v1/webhooks/{webhook_id}/rotate"): None,
+    ("post", "/v1/webhooks/{webhook_id}/enable"): None,
+    ("post", "/v1/webhooks/{webhook_id}/test"): None,
+    ("get", "/v1/webhooks/{webhook_id}/deliveries"): None,
+    ("post", "/v1/webhooks/{webhook_id}/replay"): None,
     ("get", "/v1/usage"): None,  # tokens and costs
     ("get", "/livez"): None,
     ("get", "/readyz"): None,  # states of parts
@@ -216,6 +265,12 @@ COMMANDS = {
     "ask": "streamed answer",
     "explain": "explanation of a named document",
     "ingest": None,  # reads files, not the index
+    "sync": None,  # reads sources
+    "worker": None,
+    "jobs": "documents of a job",
+    "webhooks": None,
+    "reembed": None,  # counts
+    "generations": None,
     "delete": None,  # prints receipts
     "receipts": None,
     "doctor": None,  # counts and codes
@@ -254,7 +309,7 @@ async def world(database: str) -> AsyncIterator[World]:
     place(database, "acme", made(source(URI, metadata={"lamp": 7}), TEXT))
     place(database, "acme", made(source("other.md"), "The north gate closes at eight in the evening."))
     build_vector_index(database, ACME, Generation(embedder=WordEmbedder.name, dimensions=64), 0)
-    key = create_key(database, ACME, "all", {"query", "explain", "admin"}, {"user:ada"})
+    key = create_key(database, ACME, "all", {"query", "explain", "admin", "documents"}, {"user:ada"})
     with scripted_llm(answer(WORDS)) as llm:
         async with process(database, llm, served=True, lease=3.0) as here, process(database, llm, served=True) as there:
             yield World(dsn=database, here=here, there=there, llm=llm, key=key)

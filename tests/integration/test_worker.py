@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import psycopg
 
 from ingest.queueing.records import SettledRevision
@@ -143,12 +145,18 @@ async def test_what_a_killed_worker_held_is_done_by_another(dsn: str) -> None:
 def test_the_command_works_until_it_is_told_to_stop(dsn: str) -> None:
     """`pincite worker` indexes with the real model, ends on SIGTERM with exit code 0, and `pincite jobs` tells."""
     job = hand_in(dsn, submission()).job_id
-    environment = os.environ | {"PINCITE_DATABASE_URL": dsn}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"PINCITE_DATABASE_URL": dsn, "PINCITE_WORKER_METRICS_PORT": str(port)}
     pincite = Path(sys.executable).with_name("pincite")
     worker = subprocess.Popen([pincite, "worker"], env=environment)
     try:
         end = time.monotonic() + 120
         while not settled(dsn):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        while "pincite_document_visible_seconds_count 1.0" not in httpx2.get(f"http://127.0.0.1:{port}/metrics").text:
             assert time.monotonic() < end
             time.sleep(0.1)
     finally:
