@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from ingest.domain import Chunk, Document, SourceFile
+from ingest.domain import Block, Chunk, Document, SourceFile
 from ingest.examining import Parsed
 from ingest.indexing import claim_generation
 from ingest.recipes import cut_recipe
@@ -26,10 +26,13 @@ def source(uri: str, acl: frozenset[str] = EVERYONE, metadata: Mapping[str, Any]
 
 def made(described: SourceFile, text: str) -> EmbeddedDocument:
     """The document of that text, a chunk for each line."""
-    document = Document(title=described.uri, text=text, blocks=(), page_starts=(), content_type="text/plain")
-    parsed = Parsed(source=described, document=document, language="en", fingerprint=f"{described.uri}{text}".encode())
     lines = text.splitlines()
     starts = [sum(len(line) + 1 for line in lines[:at]) for at in range(len(lines))]
+    blocks = tuple(
+        Block(kind="paragraph", start=start, end=start + len(line)) for start, line in zip(starts, lines, strict=True)
+    )
+    document = Document(title=described.uri, text=text, blocks=blocks, page_starts=(), content_type="text/plain")
+    parsed = Parsed(source=described, document=document, language="en", fingerprint=f"{described.uri}{text}".encode())
     chunks = tuple(_chunk(at, start, line) for at, (start, line) in enumerate(zip(starts, lines, strict=True)))
     return EmbeddedDocument(parsed=parsed, chunks=chunks, recipe=RECIPE, vectors=WordEmbedder().embed_documents(lines))
 

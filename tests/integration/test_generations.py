@@ -187,3 +187,27 @@ def test_one_process_moves_generations_at_a_time(dsn: str, tmp_path: Path) -> No
     filled(dsn, tmp_path, 1)
     with open_generations(dsn), pytest.raises(Conflict, match="another process"), open_generations(dsn):
         pass
+
+
+def test_what_only_a_parser_can_find_is_kept(server: str, dsn: str, tmp_path: Path) -> None:
+    """Names of classes and functions, and the header that the parts of a table go on from: as of the files."""
+    filled(dsn, tmp_path, 1)
+    docs = tmp_path / "acme"
+    method = "    def turn_{0}(self) -> int:\n        return {0} + self.oil * 7 - self.wear / 3\n\n"
+    (docs / "pump.py").write_text("class Pump:\n" + "".join(method.format(at) for at in range(30)))
+    rows = "".join(f"| Pump {at} | oil of kind {at} | every {at} weeks |\n" for at in range(60))
+    (docs / "oils.md").write_text(f"# Oils\n\n| Pump | Oil | Change |\n|---|---|---|\n{rows}")
+    request = Request(paths=(docs,), acl=frozenset({"everyone", "user:acme"}), metadata={"site": "acme"})
+    ingest_folder(dsn, WordEmbedder(), "acme", request)
+    rebuild = added(dsn, "strange")
+    build(rebuild)
+    built = content(dsn, rebuild.generation.generation_id)
+    assert built == made_by(server, tmp_path, StrangeEmbedder())
+    with psycopg.connect(dsn) as connection:
+        connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(rebuild.generation.schema)))
+        leads = connection.execute("SELECT count(*) FROM chunks WHERE lead LIKE '%| Pump | Oil |%'").fetchone()
+        names = connection.execute("SELECT count(*) FROM chunks WHERE 'Pump' = ANY (heading_path)").fetchone()
+    assert leads is not None
+    assert names is not None
+    assert leads[0] > 0
+    assert names[0] > 0
