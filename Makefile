@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 TORCH_INDEX ?=
 
 .PHONY: help demo test lint format eval faults attacks kills bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
-	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token bench-fairness clean
+	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token bench-fairness bench-reembedding clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
@@ -86,6 +86,9 @@ bench-models: $(VENV)/.installed ## Measure what computes the embeddings: torch,
 
 bench-caching: $(VENV)/.installed ## Measure what kept answers cost, and which questions would wrongly share one
 	$(BIN)/python -m evals.benchmarks.caching --data-dir .pincite/bench/caching $(ARGS)
+
+bench-reembedding: $(VENV)/.installed ## Measure what questions notice while the index is built anew, 50,000 chunks (about 10 minutes)
+	$(BIN)/python -m evals.benchmarks.reembedding --data-dir .pincite/bench/reembedding $(ARGS)
 
 bench-first-token: $(VENV)/.installed ## Measure what stands between an upstream's first token and its reader
 	$(BIN)/python -m evals.benchmarks.first_token --data-dir .pincite/bench/streams $(ARGS)

@@ -8,6 +8,7 @@ import typer
 from api.cli import serve
 from evals.cli import eval_command
 from evals.demo import demo_command
+from evals.reembedding.cli import generations, reembed_command
 from ingest.cli import ingest_command
 from ingest.deleting.cli import delete_command, receipts
 from ingest.doctor.cli import doctor_command
@@ -29,6 +30,7 @@ app.command("ingest")(ingest_command)
 app.command("sync")(sync_command)
 app.command("delete")(delete_command)
 app.command("doctor")(doctor_command)
+app.command("reembed")(reembed_command)
 app.command("ask")(ask_command)
 app.command("explain")(explain_command)
 app.command("usage")(usage_command)
@@ -41,6 +43,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(receipts, name="receipts")
 app.add_typer(budgets, name="budgets")
 app.add_typer(webhooks, name="webhooks")
+app.add_typer(generations, name="generations")
 app.add_typer(database, name="db")
 
 

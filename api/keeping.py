@@ -17,6 +17,7 @@ from starlette.requests import Request
 from api.production import Production
 from api.streams import AnswerStream, NothingLeft
 from retrieval.access import TenantId
+from retrieval.database.generations import NONE
 from retrieval.domain import AnswerEvent
 from retrieval.engine import Engine
 from retrieval.errors import (
@@ -180,7 +181,7 @@ class KeptAnswers:
 def kept_answers(engine: Engine) -> KeptAnswers:
     """The kept answers of a process that serves from this engine."""
     settings = engine.settings.keeping
-    return KeptAnswers(Shelf(engine.store, settings), settings)
+    return KeptAnswers(Shelf(engine.store.on(NONE), settings), settings)
 
 
 def kept_of(request: Request) -> KeptAnswers:

@@ -6,11 +6,16 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from ingest.embedding import Opening, embedding
 from ingest.queueing.measuring import observing
 from ingest.queueing.worker import open_workshop, work
 from ingest.webhooks.telling import tell
+from retrieval.database.generations import Generation
 from retrieval.database.server import database_dsn
-from retrieval.engine import Engine, Missing
+from retrieval.engine import Engine
+from retrieval.errors import EmbedderUnavailable
+from retrieval.models.protocols import Embedder
+from retrieval.serving import Missing
 from retrieval.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -28,7 +33,7 @@ async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
         yield
         return
     dsn = await asyncio.to_thread(database_dsn, settings.database)
-    with open_workshop(dsn, engine.embedder, settings, observing(engine.telemetry)) as workshop:
+    with open_workshop(dsn, embedding(dsn, _engines_own(engine)), settings, observing(engine.telemetry)) as workshop:
         worker = asyncio.gather(work(workshop), tell(dsn, settings))
         try:
             yield
@@ -37,3 +42,21 @@ async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
             worker.cancel()
             with suppress(asyncio.CancelledError):
                 await worker
+
+
+def _engines_own(engine: Engine) -> Opening:
+    """Gives a generation's embedder as questions have it, to the worker's threads: no model is loaded twice."""
+    loop = asyncio.get_running_loop()
+
+    async def of(generation: Generation | None) -> Embedder | Missing:
+        if generation is None or engine.models is None:
+            return engine.embedder
+        return (await engine.models.of(generation)).embedder
+
+    def opened(generation: Generation | None) -> Embedder:
+        embedder = asyncio.run_coroutine_threadsafe(of(generation), loop).result()
+        if isinstance(embedder, Missing):
+            raise EmbedderUnavailable(embedder.reason)
+        return embedder
+
+    return opened

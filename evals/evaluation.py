@@ -10,7 +10,8 @@ from evals.measures import Latency, Leak, Values, latency, leaks, measure
 from evals.runner import Asked, OnCase, ask, prepared_engine, variants
 from ingest.domain import Failure
 from retrieval.domain import Degradation
-from retrieval.engine import Engine, Missing
+from retrieval.engine import Engine
+from retrieval.serving import Missing
 from retrieval.settings import Settings
 
 Parts = Mapping[str, str | float | None]

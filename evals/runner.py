@@ -24,10 +24,11 @@ from retrieval.domain import (
     Question,
     Surroundings,
 )
-from retrieval.engine import Engine, Missing, open_engine, prepare_database
+from retrieval.engine import Engine, open_engine, prepare_database
 from retrieval.errors import EmbedderUnavailable, NotFound
 from retrieval.reading import read_document
 from retrieval.searching import retrieve
+from retrieval.serving import Missing
 from retrieval.settings import Settings
 
 AT_ONCE = 4

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ingest.domain import IngestReport, Metadata
+from ingest.embedding import Configured, live_embedder
 from ingest.pipeline import Run, ingest
 from ingest.situating.situator import open_situator
 from ingest.sources import Request, check_metadata, select
 from retrieval.access import principal, tenant_id
 from retrieval.engine import prepare_database
 from retrieval.errors import InputError
-from retrieval.models.loading import load_embedder
 from retrieval.settings import Settings
 
 _ON_STDERR = Console(stderr=True)
@@ -64,7 +64,8 @@ def ingest_command(
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
     settings = Settings()
-    dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
+    dsn = prepare_database(settings)
+    embedder = live_embedder(dsn, Configured(settings.embedder))
     with (
         _progress(len(selection.sources) + len(selection.failures)) as on_document,
         open_situator(dsn, owner, embedder, settings) as situator,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -19,20 +20,21 @@ import structlog
 from ingest.chunking import cut
 from ingest.domain import Chunk, Failure, IngestReport, SourceFile
 from ingest.examining import Parsed, Parsers, Unchanged, examine, open_parsers
-from ingest.indexing import build_vector_index, check_index, claim_profile, tidy
+from ingest.indexing import build_vector_index, check_index, claim_generation, tidy
+from ingest.recipes import PARSING, cut_recipe
 from ingest.situating.situator import Silent, Situator
 from ingest.sources import Selection
 from ingest.store import EmbeddedDocument, KnownDocument, TenantWriter, add_tenant, document_id_of, open_writer
 from retrieval.access import NOBODY, TenantId
-from retrieval.engine import IndexProfile
+from retrieval.database.generations import FIRST, Generation
 from retrieval.errors import StoreUnavailable, UnreadableDocument
 from retrieval.models.protocols import Embedder
 from retrieval.settings import IngestSettings
 
 _log = structlog.get_logger(__name__)
 
-PARSING_AND_CUTTING = 2
-"""Raise it when parsing or cutting changes what is stored: every document is then made anew."""
+Put = Callable[[Sequence[EmbeddedDocument]], None]
+
 _LOAD = 1000
 """A run that stored so many chunks leaves the planner's statistics behind."""
 _BATCH_CHUNKS = 256
@@ -96,8 +98,8 @@ class Outcomes:
 def ingest(run: Run, selection: Selection) -> IngestReport:
     """Makes the index say what the files say. One bad document is a `Failure` in the report, not the end.
 
-    Raises `IndexMismatch`, `StoreUnavailable` and `EmbedderUnavailable`; documents already stored stay stored. Raises
-    `InputError`, before anything is stored, where it would prune a folder without a single document.
+    Raises `IndexMismatch`, `GenerationChanged`, `StoreUnavailable` and `EmbedderUnavailable`; documents already stored
+    stay stored. Raises `InputError`, before anything is stored, where it would prune a folder without one document.
     """
     begun = time.monotonic()
     outcomes = Outcomes(run)
@@ -105,18 +107,19 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         known = writer.known_documents()
         gone = selection.gone(known) if run.prune else []
         _revoke(run, writer, known, selection.sources, outcomes)
-        profile = check_index(run.dsn, run.embedder) if run.dry_run else claim_profile(run.dsn, run.embedder)
+        generation = check_index(run.dsn, run.embedder) if run.dry_run else claim_generation(run.dsn, run.embedder)
         if not run.dry_run:
             add_tenant(run.dsn, run.tenant)
         for failure in selection.failures:
             outcomes.fail(failure)
+        put = partial(writer.replace, generation_id=generation.generation_id if generation else FIRST)
         with open_parsers(run.workers) if run.parsers is None else nullcontext(run.parsers) as parsers:
             examined = _settle(examine_sources(run, parsers, selection.sources, known), outcomes)
-            _store(run, writer, situate_chunks(run, cut_documents(run, examined, outcomes), outcomes), outcomes)
+            _store(run, put, situate_chunks(run, cut_documents(run, examined, outcomes), outcomes), outcomes)
         _describe(run, writer, known, outcomes)
         _prune(run, writer, gone, outcomes)
-    if profile is not None and not run.dry_run:
-        _index(run, profile, outcomes.chunks)
+    if generation is not None and not run.dry_run:
+        _index(run, generation, outcomes.chunks)
     return IngestReport(
         indexed=tuple(outcomes.indexed),
         updated=tuple(outcomes.updated),
@@ -129,10 +132,9 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
     )
 
 
-def recipe(run: Run) -> str:
-    """What besides its bytes decides what is stored of a document."""
-    parts = (PARSING_AND_CUTTING, run.embedder.name, run.embedder.max_tokens, run.settings.overlap_tokens)
-    return "|".join(map(str, (*parts, *filter(None, [run.situator.recipe]))))
+def recipe_of(run: Run) -> str:
+    """What its documents are cut by."""
+    return cut_recipe(run.embedder, run.settings, run.situator.recipe)
 
 
 def _revoke(
@@ -186,11 +188,12 @@ def examine_sources(
     run: Run, parsers: Parsers, sources: Sequence[SourceFile], known: dict[str, KnownDocument]
 ) -> Iterator[Unchanged | Parsed | Failure]:
     """Reads and parses, in other processes."""
+    recipe = recipe_of(run)
 
     def fingerprint(uri: str) -> bytes | None:
-        return known[uri].fingerprint if uri in known else None
+        return known[uri].fingerprint if uri in known and known[uri].recipe == recipe else None
 
-    return examine(parsers, sources, fingerprint, recipe(run), run.settings)
+    return examine(parsers, sources, fingerprint, str(PARSING), run.settings)
 
 
 def _settle(examined: Iterable[Unchanged | Parsed | Failure], outcomes: Outcomes) -> Iterator[Parsed]:
@@ -238,7 +241,7 @@ def situate_chunks(run: Run, documents: Iterable[CutDocument], outcomes: Outcome
         yield CutDocument(parsed=parsed, chunks=situated.chunks, written=situated.written)
 
 
-def _store(run: Run, writer: TenantWriter, documents: Iterable[CutDocument], outcomes: Outcomes) -> None:
+def _store(run: Run, put: Put, documents: Iterable[CutDocument], outcomes: Outcomes) -> None:
     """Embeds batch by batch, while one thread stores the batch before and another cuts the batch after."""
     with ThreadPoolExecutor(1, "writer") as thread, ThreadPoolExecutor(1, "cutter") as cutter:
         storing: Future[None] | None = None
@@ -251,7 +254,7 @@ def _store(run: Run, writer: TenantWriter, documents: Iterable[CutDocument], out
                 embedded = embed_documents(run, batch, outcomes)
                 if storing is not None:
                     storing.result()
-                storing = thread.submit(_store_batch, writer, embedded, outcomes)
+                storing = thread.submit(_store_batch, put, embedded, outcomes)
             if storing is not None:
                 storing.result()
         finally:
@@ -291,22 +294,29 @@ def embed_documents(run: Run, batch: Sequence[CutDocument], outcomes: Outcomes) 
             return [embedded for document in batch for embedded in embed_documents(run, [document], outcomes)]
         outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
         return []
+    recipe = recipe_of(run)
     return [
-        EmbeddedDocument(parsed=document.parsed, chunks=document.chunks, vectors=vectors, written=document.written)
+        EmbeddedDocument(
+            parsed=document.parsed,
+            chunks=document.chunks,
+            recipe=recipe,
+            vectors=vectors,
+            written=document.written,
+        )
         for document, vectors in zip(batch, matrices, strict=True)
     ]
 
 
-def _store_batch(writer: TenantWriter, batch: Sequence[EmbeddedDocument], outcomes: Outcomes) -> None:
+def _store_batch(put: Put, batch: Sequence[EmbeddedDocument], outcomes: Outcomes) -> None:
     """All in one transaction; a document that the database refuses costs itself only."""
     if not batch:
         return
     try:
-        writer.replace(batch)
+        put(batch)
     except UnreadableDocument as error:
         if len(batch) > 1:
             for made in batch:
-                _store_batch(writer, [made], outcomes)
+                _store_batch(put, [made], outcomes)
         else:
             outcomes.fail(Failure(uri=batch[0].parsed.source.uri, reason=error.reason, message=str(error)))
         return
@@ -322,11 +332,11 @@ def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: Outcom
         outcomes.note("removed", uri)
 
 
-def _index(run: Run, profile: IndexProfile, chunks: int) -> None:
+def _index(run: Run, generation: Generation, chunks: int) -> None:
     """Builds the tenant's vector index where one is due. Without it searches are exact, only slower: no failure."""
     try:
-        build_vector_index(run.dsn, run.tenant, profile, run.settings.index_from)
+        build_vector_index(run.dsn, run.tenant, generation, run.settings.index_from)
         if chunks >= _LOAD:
-            tidy(run.dsn)
+            tidy(run.dsn, generation.generation_id)
     except StoreUnavailable as error:
         _log.warning("vector_index_not_built", reason=str(error))

@@ -6,7 +6,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from retrieval.access import TenantId
-from retrieval.database.statements import TenantStatement
+from retrieval.database.statements import ReferenceStatement, TenantStatement
 
 Row = TypeVar("Row")
 
@@ -18,7 +18,7 @@ class TenantRows:
         self._connection = connection
         self._tenant = tenant
 
-    def rows(self, row: type[Row], statement: TenantStatement, **parameters: object) -> list[Row]:
+    def rows(self, row: type[Row], statement: TenantStatement | ReferenceStatement, **parameters: object) -> list[Row]:
         """All rows, each as a `row` record."""
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
             return cursor.execute(statement.query, parameters | {"tenant_id": self._tenant}).fetchall()

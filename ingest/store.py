@@ -1,42 +1,34 @@
-"""What the ingest path writes: a few documents per transaction, everything of each or nothing."""
+"""What the ingest path writes: a few documents per transaction, everything of each or nothing.
+
+Into the live generation of the index; in every other one the documents then count as not yet cut.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid5
 
-import psycopg
-from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ingest.deleting.belongings import GO_WITH_A_DOCUMENT, SHOWING
+from ingest.cuts import STAGED_TYPES, Cut, blocks_row, cut_row, staged_rows
+from ingest.deleting.belongings import GO_WITH_A_DOCUMENT, SHOWING, Belonging
 from ingest.domain import Chunk, Described, SourceFile
 from ingest.examining import Parsed
 from ingest.queueing.ending import call_off
-from ingest.rows import TenantRows
+from ingest.transactions import Standing, TenantTransactions, connected
 from ingest.webhooks.events import Event, announce
 from retrieval.access import TenantId
-from retrieval.database.connecting import connect
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, reference_statement, tenant_statement
-from retrieval.database.store import tenant_entry
-from retrieval.errors import UnreadableDocument
+from retrieval.errors import GenerationChanged
 from retrieval.models.protocols import Vectors
-
-Row = TypeVar("Row")
 
 _DOCUMENT_IDS = UUID("5b0d2c2e-0f6c-4b39-9d2c-6a1f6f6f3c11")
 """Namespace: a document's id follows from its tenant and uri, so that a rebuilt index orders ties the same way."""
-_STATEMENT_SECONDS = 300.0
-"""One statement's clock while writing: the words of a book-sized document take seconds."""
-_STAGED_TYPES = (
-    "uuid", "text", "int4", "text[]", "jsonb", "text", "text", "text", "int4", "int4", "int4", "int4", "int4[]", "int4",
-    "halfvec",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +40,7 @@ class KnownDocument:
     fingerprint: bytes
     acl: list[str]
     metadata: dict[str, Any]
+    recipe: str
 
     def described_as(self, source: SourceFile) -> bool:
         """True when permissions and metadata are the ones its owner gives now."""
@@ -61,10 +54,12 @@ def typed(metadata: Mapping[str, Any]) -> dict[str, tuple[bool, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
-    """A parsed document, its chunks, a vector for each, and what was written of where they stand, by key."""
+    """A parsed document, its chunks, by which recipe it was cut, a vector for each, and what was written of where they
+    stand, by key."""
 
     parsed: Parsed
     chunks: tuple[Chunk, ...]
+    recipe: str
     vectors: Vectors
     written: Mapping[bytes, str] = field(default_factory=dict)
 
@@ -81,41 +76,33 @@ class _Present:
     document_id: UUID
 
 
-class TenantWriter:
+class TenantWriter(TenantTransactions):
     """Writes one tenant's documents over one connection; use it from one thread at a time."""
-
-    def __init__(self, connection: psycopg.Connection[Any], tenant: TenantId) -> None:
-        self._connection = connection
-        self._tenant = tenant
-        self._on = TenantRows(connection, tenant)
 
     def known_documents(self) -> dict[str, KnownDocument]:
         """All of the tenant's documents by uri. Raises `StoreUnavailable`."""
-        with self._transaction():
+        with self._looking():
             return {known.uri: known for known in self._rows(KnownDocument, _statement("known_documents"))}
 
-    def replace(self, documents: Sequence[EmbeddedDocument]) -> None:
+    def replace(self, documents: Sequence[EmbeddedDocument], generation_id: int) -> None:
         """Puts the documents in place of what was there under their uris, in one transaction: the words' counts are
-        shared rows, so that a few documents together cost less than one by one.
+        shared rows, so that a few documents together cost less than one by one. They were embedded for this generation.
 
-        Searchers see the old ones or the new ones, never a half. Raises `StoreUnavailable`, and
-        `UnreadableDocument` when Postgres refuses the content of one: then none is stored.
+        Searchers see the old ones or the new ones, never a half. Raises `StoreUnavailable`, `GenerationChanged` where
+        another generation is live by now, and `UnreadableDocument` when Postgres refuses the content of one: then none
+        is stored.
         """
-        with self._turn():
+        with self._turn() as standing:
+            _check_live(standing, generation_id)
             before = self._stored(made.parsed.source.uri for made in documents)
-            self._take_away([stored.document_id for stored in before.values()])
+            self._take_away(standing, [stored.document_id for stored in before.values()])
             placed = [(document_id_of(self._tenant, made.parsed.source.uri), made) for made in documents]
-            self._run_each(
-                _statement("put_document"),
-                (_document_row(document_id, made, before.get(made.parsed.source.uri)) for document_id, made in placed),
-            )
+            rows = [_document_row(placing, made, before.get(made.parsed.source.uri)) for placing, made in placed]
+            self._run_each(_statement("put_document"), rows)
             self._keep_written(placed)
-            self._stage(placed)
-            for name in ("add_chunks", "add_embeddings", "add_terms"):
-                self._run(_statement(name))
+            self._put_cuts([_cut(made, row) for made, row in zip(documents, rows, strict=True)])
             added = [document_id for document_id, _ in placed]
-            self._count(added, sign=1)
-            self._enlist(added)
+            self._enlist(standing, added)
             self._withdraw(added)
             self._forget(added)
 
@@ -125,10 +112,10 @@ class TenantWriter:
 
         Raises `StoreUnavailable`, and `UnreadableDocument` when Postgres refuses the metadata of one.
         """
-        with self._turn():
+        with self._turn() as standing:
             found = self._stored(source.uri for source in sources)
             documents = [stored.document_id for stored in found.values()]
-            self._delist(documents)
+            self._delist(standing, documents)
             described = [
                 {
                     "document_id": str(found[source.uri].document_id),
@@ -139,36 +126,41 @@ class TenantWriter:
                 if source.uri in found
             ]
             self._run(_statement("describe_documents"), described=Jsonb(described), updated_at=datetime.now(UTC))
-            self._enlist(documents)
+            self._enlist(standing, documents)
             self._forget(documents)
             return frozenset(found)
 
     def remove(self, *uris: str) -> int:
         """Takes the documents away with all that came from them. How many were there. Raises `StoreUnavailable`."""
-        with self._turn():
-            return self._discard([self._document_id(uri) for uri in uris])["documents"]
+        with self._turn() as standing:
+            return self._discard(standing, [document_id_of(self._tenant, uri) for uri in uris])["documents"]
 
-    def _discard(self, documents: Sequence[UUID]) -> dict[str, int]:
-        """Takes the documents away with all that came from them: how many rows of each table."""
+    def _discard(self, standing: Standing, documents: Sequence[UUID]) -> dict[str, int]:
+        """Takes the documents away with all that came from them: how many rows of each table, in all generations."""
         call_off(self._on, documents)
         gone = self._rows(_Present, _statement("present_documents"), document_ids=documents)
         announce(
             self._run, [Event(type="document.deleted", data={"document_id": str(one.document_id)}) for one in gone]
         )
-        self._uncount(documents)
-        self._count(documents, sign=-1)
-        self._run(_leaving("drop_uncounted_terms"), document_ids=documents)
-        for table, count in (("field_statistics", "document_count"), ("principal_statistics", "chunk_count")):
-            named = {"table": sql.Identifier(table), "count": sql.Identifier(count)}
-            self._run(_leaving("drop_uncounted").composed(**named))
-        return {part.table: self._run(part.removing, document_ids=documents) for part in GO_WITH_A_DOCUMENT}
+        self._uncount(standing, documents)
+        for _ in self._in_each(standing):
+            self._count(documents, sign=-1)
+            self._run(_leaving("drop_uncounted_terms"), document_ids=documents)
+            self._drop_uncounted("principal_statistics", "chunk_count")
+        self._drop_uncounted("field_statistics", "document_count")
+        return {part.table: self._part_removed(standing, part, documents) for part in GO_WITH_A_DOCUMENT}
+
+    def _drop_uncounted(self, table: str, count: str) -> None:
+        named = {"table": sql.Identifier(table), "count": sql.Identifier(count)}
+        self._run(_leaving("drop_uncounted").composed(**named))
+
+    def _part_removed(self, standing: Standing, part: Belonging, documents: Sequence[UUID]) -> int:
+        times = self._in_each(standing) if part.of_generations else (None,)
+        return sum(self._run(part.removing, document_ids=documents) for _ in times)
 
     def _stored(self, uris: Iterable[str]) -> dict[str, _StoredDocument]:
         found = self._rows(_StoredDocument, _statement("stored_documents"), uris=list(uris))
         return {stored.uri: stored for stored in found}
-
-    def _document_id(self, uri: str) -> UUID:
-        return document_id_of(self._tenant, uri)
 
     def _keep_written(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
         rows = [(document_id, *pair) for document_id, made in documents for pair in made.written.items()]
@@ -176,35 +168,47 @@ class TenantWriter:
             document_ids, keys, contexts = map(list, zip(*rows, strict=True))
             self._run(_statement("add_contexts"), document_ids=document_ids, keys=keys, contexts=contexts)
 
-    def _stage(self, documents: Iterable[tuple[UUID, EmbeddedDocument]]) -> None:
+    def _put_cuts(self, cuts: Sequence[Cut]) -> None:
+        """Adds what documents are cut into to the generation entered, and to its counts."""
+        self._run_each(_statement("put_cut"), map(cut_row, cuts))
         self._run(_statement("create_staging"))
         with self._connection.cursor() as cursor, cursor.copy(_statement("stage_chunks").query) as copy:
-            copy.set_types(_STAGED_TYPES)
-            for document_id, made in documents:
-                for chunk, vector in zip(made.chunks, made.vectors, strict=True):
-                    copy.write_row((document_id, made.parsed.language, *_staged(chunk, vector)))
+            copy.set_types(STAGED_TYPES)
+            for row in staged_rows(cuts):
+                copy.write_row(row)
+        for name in ("add_chunks", "add_embeddings", "add_terms"):
+            self._run(_statement(name))
+        self._count([cut.document_id for cut in cuts], sign=1)
 
-    def _take_away(self, documents: Sequence[UUID]) -> None:
+    def _remove_cuts(self, documents: Sequence[UUID]) -> None:
+        """Takes them from the generation entered, and from its counts; those of permissions are counted apart."""
+        self._count(documents, sign=-1)
+        self._run(_statement("remove_cuts"), document_ids=documents)
+
+    def _take_away(self, standing: Standing, documents: Sequence[UUID]) -> None:
         if documents:
-            self._delist(documents)
-            self._count(documents, sign=-1)
-            self._run(_statement("remove_chunks"), document_ids=documents)
+            self._delist(standing, documents)
+            for _ in self._in_each(standing):
+                self._remove_cuts(documents)
             self._run(_statement("remove_contexts"), document_ids=documents)
 
-    def _enlist(self, documents: Sequence[UUID]) -> None:
+    def _enlist(self, standing: Standing, documents: Sequence[UUID]) -> None:
         """Enters the documents where searches look them up by permission and by field, and in their counts."""
         self._run(_statement("put_grants"), document_ids=documents)
-        self._run(_statement("count_principals"), document_ids=documents, sign=1)
+        for _ in self._in_each(standing):
+            self._count_principals(documents, sign=1)
         self._run(_statement("put_fields"), document_ids=documents)
         self._run(_statement("count_fields"), document_ids=documents, sign=1)
 
-    def _delist(self, documents: Sequence[UUID]) -> None:
-        self._uncount(documents)
+    def _delist(self, standing: Standing, documents: Sequence[UUID]) -> None:
+        self._uncount(standing, documents)
         self._run(_statement("remove_grants"), document_ids=documents)
 
-    def _uncount(self, documents: Sequence[UUID]) -> None:
+    def _uncount(self, standing: Standing, documents: Sequence[UUID]) -> None:
+        """Takes them from the counts of fields, and of permissions."""
         self._run(_statement("count_fields"), document_ids=documents, sign=-1)
-        self._run(_statement("count_principals"), document_ids=documents, sign=-1)
+        for _ in self._in_each(standing):
+            self._count_principals(documents, sign=-1)
 
     def _withdraw(self, documents: Sequence[UUID]) -> None:
         """Takes back the answers that show the documents."""
@@ -219,33 +223,9 @@ class TenantWriter:
         self._run(_statement("count_terms"), document_ids=documents, sign=sign)
         self._run(_statement("count_chunks"), document_ids=documents, sign=sign)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """A transaction that waits until no other writer is at work in this tenant."""
-        with self._transaction():
-            self._run(_statement("lock_tenant"))
-            try:
-                yield
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
-                raise UnreadableDocument("refused_by_database", str(error).split("\n", 1)[0]) from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with store_errors(), self._connection.transaction():
-            for statement in tenant_entry(self._tenant, _STATEMENT_SECONDS):
-                self._connection.execute(statement)
-            yield
-
-    def _rows(self, row: type[Row], statement: TenantStatement, **parameters: object) -> list[Row]:
-        return self._on.rows(row, statement, **parameters)
-
-    def _run(self, statement: TenantStatement, **parameters: object) -> int:
-        return self._on.run(statement, **parameters)
-
-    def _run_each(self, statement: TenantStatement, rows: Iterable[dict[str, object]]) -> None:
-        """The statement for each row of parameters, without waiting for one before the next is sent."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(statement.query, [row | {"tenant_id": self._tenant} for row in rows])
+    def _count_principals(self, documents: Sequence[UUID], *, sign: int) -> None:
+        """In the generation entered."""
+        self._run(_statement("count_principals"), document_ids=documents, sign=sign)
 
 
 def document_id_of(tenant: TenantId, uri: str) -> UUID:
@@ -268,16 +248,7 @@ def add_tenant(dsn: str, tenant: TenantId) -> None:
         connection.execute(reference_statement("retrieval", "add_tenant").query, {"tenant_id": tenant})
 
 
-@contextmanager
-def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of its own, each statement a transaction. Raises `StoreUnavailable`."""
-    with store_errors():
-        connection = connect(dsn, autocommit=True)
-    with connection:
-        yield connection
-
-
-def _document_row(document_id: UUID, made: EmbeddedDocument, before: _StoredDocument | None) -> dict[str, object]:
+def _document_row(document_id: UUID, made: EmbeddedDocument, before: _StoredDocument | None) -> dict[str, Any]:
     source, document = made.parsed.source, made.parsed.document
     return {
         "document_id": document_id,
@@ -291,27 +262,25 @@ def _document_row(document_id: UUID, made: EmbeddedDocument, before: _StoredDocu
         "page_starts": list(document.page_starts),
         "fingerprint": made.parsed.fingerprint,
         "version": before.version + 1 if before else 1,
-        "chunk_count": len(made.chunks),
+        "blocks": Jsonb(blocks_row(document.blocks)),
         "updated_at": datetime.now(UTC),
     }
 
 
-def _staged(chunk: Chunk, vector: Vectors) -> tuple[object, ...]:
-    return (
-        chunk.ordinal,
-        list(chunk.heading_path),
-        Jsonb([asdict(section) for section in chunk.sections]),
-        chunk.context,
-        chunk.lead,
-        chunk.text,
-        chunk.char_start,
-        chunk.char_end,
-        chunk.first_page,
-        chunk.last_page,
-        list(chunk.page_starts),
-        chunk.token_count,
-        HalfVector(vector),
+def _cut(made: EmbeddedDocument, row: Mapping[str, Any]) -> Cut:
+    return Cut(
+        document_id=row["document_id"],
+        version=row["version"],
+        language=made.parsed.language,
+        recipe=made.recipe,
+        chunks=made.chunks,
+        vectors=made.vectors,
     )
+
+
+def _check_live(standing: Standing, generation_id: int) -> None:
+    if standing.live != generation_id:
+        raise GenerationChanged("the index has moved to another model meanwhile: try again, with that one")
 
 
 def _statement(name: str) -> TenantStatement:

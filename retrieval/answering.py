@@ -32,7 +32,7 @@ from retrieval.domain import (
     Retrieval,
     Tool,
 )
-from retrieval.engine import Engine, Missing
+from retrieval.engine import Engine
 from retrieval.errors import BudgetExhausted, InvalidStructuredAnswer, LlmInterrupted, LlmUnavailable, PinciteError
 from retrieval.generation.cascade import Route, route
 from retrieval.generation.drafts import Draft
@@ -47,6 +47,7 @@ from retrieval.generation.writing import Written, write
 from retrieval.guarding.answers import AnswerGuard
 from retrieval.reading import standing
 from retrieval.searching import retrieve
+from retrieval.serving import Missing
 from retrieval.stepping import in_steps
 from retrieval.timing import Stopwatch
 from retrieval.understanding import Understood, understand
@@ -63,6 +64,7 @@ async def answer(engine: Engine, question: Question) -> AsyncGenerator[AnswerEve
     """
     watch = Stopwatch()
     schema = await _checked(question.response_format)
+    engine = await engine.pinned()
     understood = await watch.timed("understand", understand, engine, question)
     found = await retrieve(engine, understood.searched)
     retrieval = replace(found, degraded=(*understood.degraded, *found.degraded))

@@ -3,25 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import structlog
 
 from retrieval.admission import Admission
 from retrieval.database import migrations
+from retrieval.database.generations import Generation, live_one
 from retrieval.database.server import database_dsn
-from retrieval.database.statements import reference_statement
 from retrieval.database.store import Store, open_store
 from retrieval.domain import AnswerFinished
-from retrieval.errors import EmbedderUnavailable, IndexMismatch, RerankerUnavailable
+from retrieval.errors import IndexMismatch, PinciteError
 from retrieval.flights import Flights
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Llm
-from retrieval.models.loading import load_embedder, load_reranker
+from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder, Reranker
 from retrieval.search.shadowing import ShadowSearches, shadow_searches
+from retrieval.serving import Closable, LoadEmbedder, Missing, Models
 from retrieval.settings import Settings
 from retrieval.spending.books import LedgerBooks
 from retrieval.spending.ledger import Ledger
@@ -30,32 +32,11 @@ from retrieval.telemetry import Telemetry, telemetry_of
 
 Model = TypeVar("Model")
 
-_PROFILE = reference_statement("retrieval", "index_profile")
 _SETTLED_WITHIN = 60.0
 """Seconds after an answer's deadline by which its calls are settled, unless their process died."""
+_LOOK = 1.0
+"""Seconds between two looks which generation of the index is live."""
 _log = structlog.get_logger(__name__)
-
-
-@runtime_checkable
-class Closable(Protocol):
-    """What holds threads or connections until it is closed."""
-
-    async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexProfile:
-    """The model the stored vectors were made by."""
-
-    embedder: str
-    dimensions: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
-    """A part that is configured but could not be loaded, and why: the service runs on without it."""
-
-    reason: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,34 +50,71 @@ class Engine:
     llm: Llm | None
     telemetry: Telemetry = field(default_factory=Telemetry)
     shadows: ShadowSearches | None = None
+    models: Models | None = None
     admission: Admission = field(init=False, repr=False)
     flights: Flights[AnswerFinished] = field(default_factory=Flights, repr=False)
-    _profile: IndexProfile | None = field(default=None, repr=False)
+    _generation: Generation | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         search = self.settings.search
         self.admission = Admission(search.at_once, search.waiting, search.patience)
 
-    async def profile(self) -> IndexProfile | None:
-        """The index profile; None while nothing has been ingested yet.
+    async def generation(self) -> Generation | None:
+        """The generation of the index that is read; None while nothing has been ingested yet.
 
-        Raises `IndexMismatch` when the configured embedder is not the one the index was built by.
+        Raises `IndexMismatch` when the embedder is not the one it was built by.
         """
-        if self._profile is None:
-            found = await self.store.reference_rows(IndexProfile, _PROFILE)
-            if found:
-                check_profile(found[0], self.embedder)
-                self._profile = found[0]
-        return self._profile
+        if self._generation is None:
+            live = live_one(await self.store.generations())
+            if live is not None:
+                check_embedder(live, self.embedder)
+                self.move(live, self.embedder, self.reranker)
+        return self._generation
+
+    async def pinned(self) -> "Engine":
+        """This engine as it is now: it stays on one generation of the index, wherever this one moves. Raises like
+        `generation()`."""
+        await self.generation()
+        return copy(self)
+
+    async def follow(self) -> None:
+        """Goes where the index went, once the model is loaded: until then it answers from where it is.
+
+        Raises `StoreUnavailable`, `EmbedderUnavailable` and `IndexMismatch`.
+        """
+        found = await self.store.generations()
+        live, now = live_one(found), self._generation
+        if self.models is None or live is None or now is None or live.generation_id == now.generation_id:
+            return
+        serving = await self.models.of(live)
+        self.move(live, serving.embedder, serving.reranker)
+        _log.info("generation_changed", generation=live.generation_id, embedder=live.embedder)
+        await self.models.keep({each.embedder for each in found})
+
+    async def on(self, generation: Generation) -> "Engine":
+        """An engine like this one that reads another generation, which need not be live.
+
+        Raises `EmbedderUnavailable` and `IndexMismatch`.
+        """
+        assert self.models is not None
+        serving, other = await self.models.of(generation), copy(self)
+        other.move(generation, serving.embedder, serving.reranker)
+        return other
+
+    def move(self, generation: Generation, embedder: Embedder | Missing, reranker: Reranker | Missing | None) -> None:
+        """From here on, questions are answered from this generation, with its models."""
+        self.embedder, self.reranker = embedder, reranker
+        self.store = self.store.on(generation.generation_id)
+        self._generation = generation
 
 
-def check_profile(profile: IndexProfile, embedder: Embedder | Missing) -> None:
+def check_embedder(generation: Generation, embedder: Embedder | Missing) -> None:
     """Raises `IndexMismatch` unless this embedder's vectors may be compared with the stored ones."""
-    if isinstance(embedder, Missing) or embedder.name == profile.embedder:
+    if isinstance(embedder, Missing) or embedder.name == generation.embedder:
         return
     raise IndexMismatch(
-        f"the index was built by {profile.embedder} ({profile.dimensions} dimensions), the configured embedder is"
-        f" {embedder.name}: set PINCITE_EMBEDDER_MODEL back, or ingest into another database"
+        f"the index was built by {generation.embedder} ({generation.dimensions} dimensions), the configured embedder is"
+        f" {embedder.name}: set PINCITE_EMBEDDER_MODEL back, or build the index anew with 'pincite reembed'"
     )
 
 
@@ -107,32 +125,57 @@ async def open_engine(
     embedder: Embedder | None = None,
     reranker: Reranker | None = None,
     telemetry: Telemetry | None = None,
+    load: LoadEmbedder | None = None,
 ) -> AsyncIterator[Engine]:
-    """Opens the parts, checks that index and models belong together, closes in reverse.
+    """Opens the parts, checks that index and models belong together, follows where the index moves, closes in reverse.
 
-    Models that are given are used instead of the configured ones, and left open: they are the giver's.
-    A model that does not load leaves the engine running without it, declared. Raises `StoreUnavailable`,
-    `StoreUnsupported` and `IndexMismatch`.
+    Models that are given are used instead of the configured ones, and left open: they are the giver's. `load` opens
+    the others; unset: as they are configured. A model that does not load leaves the engine running without it,
+    declared. Raises `StoreUnavailable`, `StoreUnsupported` and `IndexMismatch`.
     """
     dsn = await asyncio.to_thread(prepare_database, settings)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(dsn, settings.database))
-        used_embedder = await _opened(stack, _embedder, settings) if embedder is None else embedder
-        load = partial(_reranker, used_embedder)
-        used_reranker = await _opened(stack, load, settings) if reranker is None else reranker
+        models = Models(settings, load or partial(load_embedder, breaker=settings.breaker), embedder, reranker)
+        stack.push_async_callback(models.close)
+        used = await models.first(live_one(await store.generations()))
         telemetry = telemetry or telemetry_of(settings.telemetry)
         llm = await _opened(stack, partial(load_llm, store, telemetry), settings)
         engine = Engine(
             settings=settings,
             store=store,
-            embedder=used_embedder,
-            reranker=used_reranker,
+            embedder=used.embedder,
+            reranker=used.reranker,
             llm=llm,
             telemetry=telemetry,
+            models=models,
             shadows=await stack.enter_async_context(shadow_searches(dsn, settings, telemetry)),
         )
-        await engine.profile()
+        await engine.generation()
+        await stack.enter_async_context(_following(engine))
         yield engine
+
+
+@asynccontextmanager
+async def _following(engine: Engine) -> AsyncIterator[None]:
+    """While it lasts, the engine follows where the index moves."""
+    following = asyncio.create_task(_follow(engine))
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def _follow(engine: Engine) -> None:
+    while True:
+        await asyncio.sleep(_LOOK)
+        try:
+            await engine.follow()
+        except PinciteError as error:
+            _log.warning("generation_not_followed", reason=str(error))
+        except Exception:  # noqa: BLE001 - whatever it is, the next look may go well
+            _log.exception("generation_not_followed")
 
 
 def prepare_database(settings: Settings) -> str:
@@ -156,14 +199,6 @@ async def _opened(stack: AsyncExitStack, load: Callable[[Settings], Model], sett
     return model
 
 
-def _embedder(settings: Settings) -> Embedder | Missing:
-    try:
-        return load_embedder(settings.embedder, settings.breaker)
-    except EmbedderUnavailable as error:
-        _log.warning("embedder_unavailable", reason=str(error))
-        return Missing(reason=str(error))
-
-
 def load_llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | None:
     """The configured language model, its calls booked in the store; None where none is configured."""
     if not settings.llm.servers:
@@ -173,11 +208,3 @@ def load_llm(store: Store, telemetry: Telemetry, settings: Settings) -> Llm | No
         _log.warning("llm_unpriced", endpoints=unpriced, reason="no price is known: a budget in USD does not hold them")
     books = LedgerBooks(Ledger(store, settings.llm.deadline + _SETTLED_WITHIN))
     return LlmGateway(settings.llm, settings.breaker, books, prices, telemetry)
-
-
-def _reranker(embedder: Embedder | Missing, settings: Settings) -> Reranker | Missing | None:
-    try:
-        return load_reranker(settings.reranker, embedder, settings.breaker)
-    except RerankerUnavailable as error:
-        _log.warning("reranker_unavailable", reason=str(error))
-        return Missing(reason=str(error))

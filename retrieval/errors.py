@@ -31,6 +31,7 @@ PinciteError
 └── DependencyError             something we lean on gave way
     ├── Overloaded              more was asked at once than is served in time; asked later, it will be
     ├── StoreUnavailable        Postgres: not reachable, or gave up
+    ├── GenerationChanged       the index has moved to another model meanwhile; asked again, that one answers
     ├── StoreUnsupported        Postgres: too old, or without a good enough pgvector
     ├── SourceUnavailable       what is synced could not be listed to its end
     ├── EmbedderUnavailable
@@ -195,6 +196,10 @@ class Overloaded(DependencyError):
 
 class StoreUnavailable(DependencyError):
     code = "store_unavailable"
+
+
+class GenerationChanged(DependencyError):
+    code = "generation_changed"
 
 
 class StoreUnsupported(DependencyError):

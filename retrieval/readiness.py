@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 
 import structlog
 
-from retrieval.engine import Engine, Missing
+from retrieval.engine import Engine
 from retrieval.errors import PinciteError
 from retrieval.generation.llm import EndpointState, Llm
+from retrieval.serving import Missing
 
 _PATIENCE = 2.0
 """Seconds a part has to answer: less than an orchestrator's own patience with the probe."""
@@ -81,7 +82,7 @@ async def _model(part: _Part | Missing | None, absent: str) -> PartState:
 async def _database(engine: Engine) -> None:
     """Answers to the role that questions run as, and its index belongs to the configured model."""
     await engine.store.ping()
-    await engine.profile()
+    await engine.generation()
 
 
 async def _probe(answer: Awaitable[None], name: str) -> PartState:

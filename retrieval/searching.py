@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from retrieval.domain import Degradation, Question, Retrieval, Surroundings
-from retrieval.engine import Engine, Missing
+from retrieval.engine import Engine
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, InvalidQuestion, RerankerUnavailable
 from retrieval.generation.packing import count_tokens, passage_tokens
 from retrieval.models.protocols import Vectors
@@ -27,6 +27,7 @@ from retrieval.search.phrases import quoted
 from retrieval.search.reranking import numbered, rerank
 from retrieval.search.surroundings import with_surroundings
 from retrieval.search.whereabouts import whereabouts
+from retrieval.serving import Missing
 from retrieval.timing import Stopwatch
 
 MAX_QUESTION_CHARS = 2000
@@ -39,11 +40,11 @@ async def retrieve(engine: Engine, question: Question) -> Retrieval:
     """The passages that answer best among those the caller may see, best first, at most `question.limit`.
 
     Parts that fail are worked around and named in `degraded`. Raises `InvalidQuestion`, `InvalidFilter`, `Overloaded`,
-    `StoreUnavailable` and `IndexMismatch`.
+    `StoreUnavailable`, `GenerationChanged` and `IndexMismatch`.
     """
     check_question(question.text)
     async with engine.admission.turn(question.caller.tenant):
-        return (await _search(engine, question, whole=False)).retrieval
+        return (await _search(await engine.pinned(), question, whole=False)).retrieval
 
 
 async def _search(engine: Engine, question: Question, *, whole: bool) -> Trace:
@@ -59,7 +60,7 @@ async def _search(engine: Engine, question: Question, *, whole: bool) -> Trace:
     if embedding is not None:
         dense = await watch.timed("dense", dense_leg, store, caller, embedding, settings, narrowing)
         if engine.shadows is not None:
-            engine.shadows.offer(caller, embedding, dense, narrowing)
+            engine.shadows.offer(caller, embedding, dense, narrowing, store.generation_id)
     hits = dense.hits if dense else ()
     fuse_to = partial(fuse, store, caller, embedding, hits, lexical, settings.dense_weight, narrowing)
     fused, arranged = await watch.timed("fuse", _fuse, engine, question, fuse_to, whole=whole)
@@ -91,6 +92,7 @@ async def explain(
     """
     check_question(question.text)
     async with engine.admission.turn(question.caller.tenant):
+        engine = await engine.pinned()
         trace = await _search(engine, question, whole=True)
         explanation = await explained(engine.store, question, trace, engine.settings.search)
         if named is None:
@@ -106,16 +108,18 @@ async def _embed(engine: Engine, question: Question, degraded: list[Degradation]
     if isinstance(engine.embedder, Missing):
         degraded.append(Degradation.EMBEDDER_UNAVAILABLE)
         return None
-    profile = await engine.profile()
-    if profile is None:
+    generation = await engine.generation()
+    if generation is None:
         return None
     try:
         embedding = await engine.embedder.embed_question(question.text)
     except EmbedderUnavailable:
         degraded.append(Degradation.EMBEDDER_UNAVAILABLE)
         return None
-    if len(embedding) != profile.dimensions:
-        raise IndexMismatch(f"the embedder now gives {len(embedding)} dimensions, the index has {profile.dimensions}")
+    if len(embedding) != generation.dimensions:
+        raise IndexMismatch(
+            f"the embedder now gives {len(embedding)} dimensions, the index has {generation.dimensions}"
+        )
     return embedding
 
 

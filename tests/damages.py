@@ -46,7 +46,8 @@ DAMAGES = {
         "wrong_term_statistics",
     ),
     "chunk count": _damage(
-        "UPDATE documents SET chunk_count = 9 WHERE uri = 'a.md'",
+        "UPDATE cut_documents SET chunk_count = 9 WHERE document_id ="
+        " (SELECT document_id FROM documents WHERE uri = 'a.md')",
         "chunk_counts",
         "wrong_language_statistics",
         "wrong_principal_statistics",

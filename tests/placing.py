@@ -6,13 +6,17 @@ from typing import Any
 
 import psycopg
 
-from ingest.domain import Chunk, Document, SourceFile
+from ingest.domain import Block, Chunk, Document, SourceFile
 from ingest.examining import Parsed
+from ingest.indexing import claim_generation
+from ingest.recipes import cut_recipe
 from ingest.store import EmbeddedDocument, add_tenant, open_writer
 from retrieval.access import tenant_id
+from retrieval.settings import Settings
 from tests.fakes import WordEmbedder
 
 EVERYONE = frozenset({"everyone"})
+RECIPE = cut_recipe(WordEmbedder(), Settings().ingest)
 
 
 def source(uri: str, acl: frozenset[str] = EVERYONE, metadata: Mapping[str, Any] | None = None) -> SourceFile:
@@ -22,22 +26,23 @@ def source(uri: str, acl: frozenset[str] = EVERYONE, metadata: Mapping[str, Any]
 
 def made(described: SourceFile, text: str) -> EmbeddedDocument:
     """The document of that text, a chunk for each line."""
-    document = Document(title=described.uri, text=text, blocks=(), page_starts=(), content_type="text/plain")
-    parsed = Parsed(source=described, document=document, language="en", fingerprint=f"{described.uri}{text}".encode())
     lines = text.splitlines()
     starts = [sum(len(line) + 1 for line in lines[:at]) for at in range(len(lines))]
+    blocks = tuple(
+        Block(kind="paragraph", start=start, end=start + len(line)) for start, line in zip(starts, lines, strict=True)
+    )
+    document = Document(title=described.uri, text=text, blocks=blocks, page_starts=(), content_type="text/plain")
+    parsed = Parsed(source=described, document=document, language="en", fingerprint=f"{described.uri}{text}".encode())
     chunks = tuple(_chunk(at, start, line) for at, (start, line) in enumerate(zip(starts, lines, strict=True)))
-    return EmbeddedDocument(parsed=parsed, chunks=chunks, vectors=WordEmbedder().embed_documents(lines))
+    return EmbeddedDocument(parsed=parsed, chunks=chunks, recipe=RECIPE, vectors=WordEmbedder().embed_documents(lines))
 
 
 def place(dsn: str, tenant: str, *documents: EmbeddedDocument) -> None:
     """Puts the documents into the tenant's index, which is bound to the words' model."""
     add_tenant(dsn, tenant_id(tenant))
-    profile = "INSERT INTO index_profile VALUES (1, %s, %s) ON CONFLICT DO NOTHING"
-    with psycopg.connect(dsn) as connection:
-        connection.execute(profile, [WordEmbedder.name, WordEmbedder.dimensions])
+    generation = claim_generation(dsn, WordEmbedder())
     with open_writer(dsn, tenant_id(tenant)) as writer:
-        writer.replace(documents)
+        writer.replace(documents, generation.generation_id)
 
 
 def emptied(dsn: str) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg
 
+from ingest.embedding import embedding
 from ingest.queueing.line import open_line
 from ingest.queueing.records import Receipt, SettledRevision, Submission
 from ingest.queueing.turns import Workshop, take_turn
@@ -48,7 +49,7 @@ def workshop(dsn: str, embedder: Embedder | None = None, told: list[SettledRevis
     settings = Settings()
     return Workshop(
         dsn=dsn,
-        embedder=embedder or WordEmbedder(),
+        embedding=embedding(dsn, lambda _live: embedder or WordEmbedder()),
         ingest=settings.ingest,
         worker=settings.worker,
         outbound=settings.outbound,

@@ -6,12 +6,11 @@
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    "ALTER TABLE chunks ADD COLUMN lead text NOT NULL DEFAULT ''",
     """
     CREATE TABLE chunk_contexts (
         tenant_id text NOT NULL,
@@ -32,8 +31,15 @@ STATEMENTS = (
 )
 
 
+SCHEMAS = """
+    SELECT schemaname FROM pg_tables
+    WHERE tablename = 'chunks' AND (schemaname = 'public' OR schemaname ~ '^pincite_g[0-9]+$')
+"""
+
+
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    _alter_chunks("ADD COLUMN lead text NOT NULL DEFAULT ''")
     for statement in STATEMENTS:
         op.execute(statement)
 
@@ -41,4 +47,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DROP TABLE chunk_contexts")
-    op.execute("ALTER TABLE chunks DROP COLUMN lead")
+    _alter_chunks("DROP COLUMN lead")
+
+
+def _alter_chunks(change: str) -> None:
+    """In every generation of the index."""
+    for (schema,) in op.get_bind().exec_driver_sql(SCHEMAS).fetchall():
+        op.execute(f"ALTER TABLE {schema}.chunks {change}")

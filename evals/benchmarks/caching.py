@@ -30,11 +30,12 @@ from retrieval.caching.kept import KeptAnswer, kept_form
 from retrieval.caching.shelf import Shelf
 from retrieval.caching.wording import is_lasting, normalised, telling_words
 from retrieval.domain import AnswerFinished, Question, Retrieval, Served
-from retrieval.engine import Engine, Missing
+from retrieval.engine import Engine
 from retrieval.generation.citations import cite
 from retrieval.generation.sentences import terms
 from retrieval.models.protocols import Embedder
 from retrieval.searching import retrieve
+from retrieval.serving import Missing
 from retrieval.settings import DatabaseSettings, Settings
 
 Result = TypeVar("Result")

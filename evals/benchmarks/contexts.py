@@ -24,9 +24,10 @@ from evals.runner import ask, patient_settings
 from ingest.chunking import cut
 from ingest.domain import Chunk
 from ingest.examining import Parsed, examine, open_parsers
-from ingest.indexing import claim_profile
+from ingest.indexing import claim_generation
 from ingest.store import EmbeddedDocument, add_tenant, open_writer
 from retrieval.access import TenantId, tenant_id
+from retrieval.database.generations import FIRST
 from retrieval.engine import Engine, open_engine, prepare_database
 from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder, Vectors
@@ -69,7 +70,7 @@ def main(
 
 def _index(settings: Settings, embedder: Embedder, subject: Subject, files: Path) -> None:
     dsn = prepare_database(settings)
-    claim_profile(dsn, embedder)
+    claim_generation(dsn, embedder)
     with open_parsers(1) as parsers:
         for tenant, selection in subject.selections(files):
             examined = examine(parsers, selection.sources, lambda _uri: None, "", settings.ingest)
@@ -96,7 +97,7 @@ def _write(
             texts = [f"{chunk.context}\n{chunk.text}" for _, chunks in some for chunk in chunks]
             fresh = [text for text in dict.fromkeys(texts) if text not in vectors]
             vectors.update(zip(fresh, embedder.embed_documents(fresh), strict=True))
-            writer.replace([_embedded(one, chunks, vectors) for one, chunks in some])
+            writer.replace([_embedded(one, chunks, vectors) for one, chunks in some], FIRST)
 
 
 def _cut(embedder: Embedder, parsed: Sequence[Parsed], way: Way) -> Iterator[tuple[Parsed, tuple[Chunk, ...]]]:
@@ -107,7 +108,7 @@ def _cut(embedder: Embedder, parsed: Sequence[Parsed], way: Way) -> Iterator[tup
 
 def _embedded(parsed: Parsed, chunks: tuple[Chunk, ...], vectors: Mapping[str, Vectors]) -> EmbeddedDocument:
     found = [vectors[f"{chunk.context}\n{chunk.text}"] for chunk in chunks]
-    return EmbeddedDocument(parsed=parsed, chunks=chunks, vectors=np.array(found))
+    return EmbeddedDocument(parsed=parsed, chunks=chunks, recipe="", vectors=np.array(found))
 
 
 async def _measured(settings: Settings, embedder: Embedder, dataset: Dataset) -> dict[str, Values]:

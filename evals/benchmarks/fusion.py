@@ -22,9 +22,10 @@ from evals.benchmarks.measuring import compared
 from evals.dataset import Case, Subject
 from evals.measures import mean
 from evals.runner import patient_settings, prepared_engine
-from retrieval.engine import Engine, Missing
+from retrieval.engine import Engine
 from retrieval.search.fusion import fuse, weight_of_cosine
 from retrieval.search.legs import dense_leg, lexical_leg
+from retrieval.serving import Missing
 from retrieval.settings import SearchSettings, Settings
 
 Scores = NDArray[np.float64]

@@ -21,6 +21,7 @@ from evals.benchmarks.measuring import cpu_ms, markdown, open_bench, publish, se
 from ingest.indexing import tidy
 from ingest.store import add_tenant, open_writer
 from retrieval.access import EVERYONE, Caller, caller
+from retrieval.database.generations import FIRST
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import Store, open_store
 from retrieval.search.legs import Hit, lexical_leg
@@ -103,11 +104,11 @@ def _load(dsn: str, chunks: int) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         if connection.execute("SELECT to_regclass('chunk_words')").fetchone() != (None,):
             return
-        connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', 8) ON CONFLICT DO NOTHING")
+        connection.execute("INSERT INTO generations VALUES (1, 'made-up', 8) ON CONFLICT DO NOTHING")
         add_tenant(dsn, _WHO.tenant)
         with open_writer(dsn, _WHO.tenant) as writer:
             for made in made_up_documents(chunks, _DOCUMENT_CHUNKS, 8):
-                writer.replace([made])
+                writer.replace([made], FIRST)
         connection.execute(
             "CREATE TABLE chunk_words AS SELECT tenant_id, document_id, ordinal, to_tsvector('english', text) AS words"
             " FROM chunks"

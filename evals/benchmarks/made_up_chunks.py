@@ -92,6 +92,7 @@ def load(connection: Connection[tuple[object, ...]], tenant: MadeUpTenant) -> No
     connection.execute("INSERT INTO language_statistics VALUES (%s, 'en', %s)", [tenant.tenant, tenant.chunk_count])
     for statement, types, rows in (
         (_DOCUMENTS, _DOCUMENT_TYPES, _document_rows(tenant)),
+        (_CUTS, _CUT_TYPES, _cut_rows(tenant)),
         (_CHUNKS, _CHUNK_TYPES, _chunk_rows(tenant)),
         (_EMBEDDINGS, _EMBEDDING_TYPES, _embedding_rows(tenant)),
     ):
@@ -113,16 +114,21 @@ def _document_rows(tenant: MadeUpTenant) -> Iterator[tuple[object, ...]]:
     now = datetime.now(UTC)
     for at in range(tenant.document_count):
         acl = ["user:nobody", *(group for group, seen in allowed.items() if seen[at])]
-        count = min(CHUNKS_PER_DOCUMENT, tenant.chunk_count - at * CHUNKS_PER_DOCUMENT)
         yield (
             tenant.tenant, document_id(tenant, at), f"made-up/{at}", "", acl,
             Jsonb(_metadata(tenant, at)), "en", "text/plain", "-", [],
-            b"", 1, count, now,
+            b"", 1, now,
         )  # fmt: skip
 
 
 def _metadata(tenant: MadeUpTenant, at: int) -> dict[str, object]:
     return {"lot": int(tenant.lots[at]), "topic": int(tenant.topics[at]), "kind": "report", "reviewed": "2026-01-31"}
+
+
+def _cut_rows(tenant: MadeUpTenant) -> Iterator[tuple[object, ...]]:
+    for at in range(tenant.document_count):
+        count = min(CHUNKS_PER_DOCUMENT, tenant.chunk_count - at * CHUNKS_PER_DOCUMENT)
+        yield tenant.tenant, document_id(tenant, at), 1, "made up", count, ""
 
 
 def _chunk_rows(tenant: MadeUpTenant) -> Iterator[tuple[object, ...]]:
@@ -154,12 +160,16 @@ def _near(centres: Vectors, rng: np.random.Generator) -> Vectors:
 
 _DOCUMENTS = (
     "COPY documents (tenant_id, document_id, uri, title, acl, metadata, language, content_type, content, page_starts,"
-    " fingerprint, version, chunk_count, updated_at) FROM STDIN WITH (FORMAT binary)"
+    " fingerprint, version, updated_at) FROM STDIN WITH (FORMAT binary)"
 )
 _DOCUMENT_TYPES = (
-    "text", "uuid", "text", "text", "text[]", "jsonb", "text", "text", "text", "int4[]", "bytea", "int4", "int4",
+    "text", "uuid", "text", "text", "text[]", "jsonb", "text", "text", "text", "int4[]", "bytea", "int4",
     "timestamptz",
 )  # fmt: skip
+_CUTS = (
+    "COPY cut_documents (tenant_id, document_id, version, recipe, chunk_count, problem) FROM STDIN WITH (FORMAT binary)"
+)
+_CUT_TYPES = ("text", "uuid", "int4", "text", "int4", "text")
 _CHUNKS = (
     "COPY chunks (tenant_id, document_id, ordinal, heading_path, sections, context, text, char_start, char_end,"
     " page_starts, token_count) FROM STDIN WITH (FORMAT binary)"
@@ -172,7 +182,7 @@ _GRANTS = (
 )
 _PRINCIPALS = (
     "INSERT INTO principal_statistics (tenant_id, principal, chunk_count) SELECT tenant_id, principal, sum(chunk_count)"
-    " FROM grants JOIN documents USING (tenant_id, document_id) WHERE tenant_id = %s GROUP BY tenant_id, principal"
+    " FROM grants JOIN cut_documents USING (tenant_id, document_id) WHERE tenant_id = %s GROUP BY tenant_id, principal"
 )
 _FIELDS = (
     "INSERT INTO document_fields (tenant_id, document_id, fields) SELECT tenant_id, document_id, jsonb_build_object("

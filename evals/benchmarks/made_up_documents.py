@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from evals.benchmarks.made_up_words import CHUNKS_PER_TOPIC, MadeUpWords
-from ingest.domain import Chunk, Document, SourceFile
+from ingest.domain import Block, Chunk, Document, SourceFile
 from ingest.examining import Parsed
 from ingest.store import EmbeddedDocument
 from retrieval.access import EVERYONE
@@ -31,6 +31,7 @@ def made_up_documents(
         yield EmbeddedDocument(
             parsed=_parsed(f"{folder}/{first}", texts, acl),
             chunks=tuple(_chunks(texts)),
+            recipe="made up",
             vectors=made_up_vectors(first, count, dimensions),
         )
 
@@ -61,10 +62,19 @@ def made_up_vectors(first: int, count: int, dimensions: int) -> Vectors:
 def _parsed(uri: str, texts: list[str], acl: frozenset[str]) -> Parsed:
     return Parsed(
         source=SourceFile(path=Path(uri), uri=uri, title=None, acl=acl, metadata={}, language=None),
-        document=Document(title=uri, text="\n".join(texts), blocks=(), page_starts=(), content_type="text/plain"),
+        document=Document(
+            title=uri, text="\n".join(texts), blocks=tuple(_blocks(texts)), page_starts=(), content_type="text/plain"
+        ),
         language="en",
         fingerprint=uri.encode(),
     )
+
+
+def _blocks(texts: list[str]) -> Iterator[Block]:
+    start = 0
+    for text in texts:
+        yield Block(kind="paragraph", start=start, end=start + len(text))
+        start += len(text) + 1
 
 
 def _chunks(texts: list[str]) -> Iterator[Chunk]:

@@ -26,9 +26,9 @@ from evals.benchmarks.measuring import Bench, cpu_ms, markdown, open_bench, publ
 from ingest.indexing import build_vector_index, tidy
 from ingest.store import add_tenant, open_writer
 from retrieval.access import EVERYONE, Caller, caller
+from retrieval.database.generations import FIRST, Generation
 from retrieval.database.statements import TenantStatement
 from retrieval.database.store import CallerSession, Row, Store, open_store, set_local, tenant_identity
-from retrieval.engine import IndexProfile
 from retrieval.models.protocols import Vectors
 from retrieval.search.fusion import fuse
 from retrieval.search.legs import dense_leg, lexical_leg
@@ -69,12 +69,12 @@ def _load(bench: Bench, chunks: int) -> None:
     with psycopg.connect(bench.dsn, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is not None:
             return
-        connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s)", [DIMENSIONS])
+        connection.execute("INSERT INTO generations VALUES (1, 'made-up', %s)", [DIMENSIONS])
     add_tenant(bench.dsn, _WHO.tenant)
     with open_writer(bench.dsn, _WHO.tenant) as writer:
         for some in batches(made_up_documents(chunks, 10, DIMENSIONS)):
-            writer.replace(some)
-    build_vector_index(bench.dsn, _WHO.tenant, IndexProfile(embedder="made-up", dimensions=DIMENSIONS), 0)
+            writer.replace(some, FIRST)
+    build_vector_index(bench.dsn, _WHO.tenant, Generation(embedder="made-up", dimensions=DIMENSIONS), 0)
     tidy(bench.dsn)
 
 

@@ -20,8 +20,8 @@ from evals.benchmarks.measuring import Bench, cpu_ms, markdown, open_bench, publ
 from ingest.indexing import build_vector_index, tidy
 from ingest.store import EmbeddedDocument, add_tenant, open_writer
 from retrieval.access import caller, tenant_id
+from retrieval.database.generations import FIRST, Generation
 from retrieval.database.store import open_store
-from retrieval.engine import IndexProfile
 from retrieval.search.legs import dense_leg
 from retrieval.search.planning import vector_index_name
 from retrieval.settings import SearchSettings
@@ -49,14 +49,14 @@ def main(
 def _load(bench: Bench, chunks: int) -> dict[str, Sequence[EmbeddedDocument]]:
     with psycopg.connect(bench.dsn, autocommit=True) as connection:
         connection.execute("TRUNCATE tenants CASCADE")
-        connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s) ON CONFLICT DO NOTHING", [DIMENSIONS])
+        connection.execute("INSERT INTO generations VALUES (1, 'made-up', %s) ON CONFLICT DO NOTHING", [DIMENSIONS])
     add_tenant(bench.dsn, _TENANT)
     small = list(made_up_documents(chunks - 1000, 10, DIMENSIONS, _ACL))
     [large] = made_up_documents(1000, 1000, DIMENSIONS, _ACL, "large")
     with open_writer(bench.dsn, _TENANT) as writer:
         for some in batches((*small, large)):
-            writer.replace(some)
-    build_vector_index(bench.dsn, _TENANT, IndexProfile(embedder="made-up", dimensions=DIMENSIONS), 0)
+            writer.replace(some, FIRST)
+    build_vector_index(bench.dsn, _TENANT, Generation(embedder="made-up", dimensions=DIMENSIONS), 0)
     tidy(bench.dsn)
     return {"100 documents of 10": small[:100], "one document": [large]}
 

@@ -26,8 +26,8 @@ from evals.benchmarks.rival_stores import LIMIT, STORES
 from ingest.indexing import build_vector_index, tidy
 from ingest.store import EmbeddedDocument, add_tenant, open_writer
 from retrieval.access import Caller, caller, tenant_id
+from retrieval.database.generations import FIRST, Generation
 from retrieval.database.store import Store, open_store
-from retrieval.engine import IndexProfile
 from retrieval.models.protocols import Vectors
 from retrieval.search.legs import dense_leg
 from retrieval.settings import IngestSettings, SearchSettings
@@ -121,13 +121,13 @@ def _ours(bench: Bench, documents: Sequence[EmbeddedDocument], asked: Vectors) -
     with psycopg.connect(bench.dsn, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS langchain, data_llama, haystack_documents")
         connection.execute("TRUNCATE tenants CASCADE")
-        connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s) ON CONFLICT DO NOTHING", [DIMENSIONS])
+        connection.execute("INSERT INTO generations VALUES (1, 'made-up', %s) ON CONFLICT DO NOTHING", [DIMENSIONS])
     add_tenant(bench.dsn, _TENANT)
     begun = time.perf_counter()
     with open_writer(bench.dsn, _TENANT) as writer:
         for some in batches(documents):
-            writer.replace(some)
-    profile = IndexProfile(embedder="made-up", dimensions=DIMENSIONS)
+            writer.replace(some, FIRST)
+    profile = Generation(embedder="made-up", dimensions=DIMENSIONS)
     build_vector_index(bench.dsn, _TENANT, profile, IngestSettings().index_from)
     tidy(bench.dsn)
     seconds = time.perf_counter() - begun

@@ -35,10 +35,10 @@ from evals.benchmarks.measuring import RESULTS, Bench, cpu_ms, markdown, open_be
 from evals.benchmarks.plotting import plot
 from ingest.indexing import build_vector_index
 from retrieval.access import Caller, caller
+from retrieval.database.generations import Generation
 from retrieval.database.statements import TenantStatement
 from retrieval.database.store import Store, open_store
 from retrieval.domain import ChunkKey
-from retrieval.engine import IndexProfile
 from retrieval.models.protocols import Vectors
 from retrieval.search.legs import Hit, dense_leg
 from retrieval.settings import IngestSettings, SearchSettings
@@ -140,12 +140,12 @@ def prepare(bench: Bench, made_up: Sequence[MadeUpTenant], index_up_to: int = 10
     with psycopg.connect(bench.dsn, autocommit=True) as connection:
         register_vector(connection)
         if connection.execute("SELECT 1 FROM tenants LIMIT 1").fetchone() is None:
-            connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s)", [DIMENSIONS])
+            connection.execute("INSERT INTO generations VALUES (1, 'made-up', %s)", [DIMENSIONS])
             with connection.transaction():
                 for tenant in made_up:
                     load(connection, tenant)
             connection.execute("VACUUM ANALYZE")
-    profile = IndexProfile(embedder="made-up", dimensions=DIMENSIONS)
+    profile = Generation(embedder="made-up", dimensions=DIMENSIONS)
     for tenant in made_up[:index_up_to]:
         build_vector_index(bench.dsn, tenant.tenant, profile, IngestSettings().index_from)
 

@@ -32,6 +32,7 @@ from evals.benchmarks.made_up_words import MadeUpWords
 from evals.benchmarks.measuring import markdown, publish
 from ingest.store import add_tenant, open_writer
 from retrieval.access import tenant_id
+from retrieval.database.generations import FIRST
 from retrieval.engine import prepare_database
 from retrieval.keys import create_key
 from retrieval.settings import DatabaseSettings, Settings
@@ -86,11 +87,11 @@ def load(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is not None:
             return
-        connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s)", [_DIMENSIONS])
+        connection.execute("INSERT INTO generations VALUES (1, 'made-up', %s)", [_DIMENSIONS])
     add_tenant(dsn, TENANT)
     with open_writer(dsn, TENANT) as writer:
         for some in batches(made_up_documents(CHUNKS, 10, _DIMENSIONS)):
-            writer.replace(some)
+            writer.replace(some, FIRST)
 
 
 async def _open_many(dsn: str, key: str, streams: int, words: int, *, kept: bool) -> list[object]:

@@ -67,7 +67,7 @@ def main(
     bench, embedder = open_bench(data_dir), CountingEmbedder()
     with psycopg.connect(bench.dsn, autocommit=True) as connection:
         connection.execute("TRUNCATE tenants CASCADE")
-        connection.execute("TRUNCATE index_profile")
+        connection.execute("TRUNCATE generations")
     with TemporaryDirectory() as folder:
         tree = Path(folder)
         for number in range(files):

@@ -23,13 +23,13 @@ from evals.benchmarks.measuring import cpu_ms, markdown, open_bench, publish
 from ingest.indexing import build_vector_index
 from ingest.store import EmbeddedDocument, TenantWriter, add_tenant, open_writer
 from retrieval.access import tenant_id
+from retrieval.database.generations import FIRST, Generation
 from retrieval.database.statements import TenantStatement, tenant_statement
-from retrieval.engine import IndexProfile
 from retrieval.search.planning import vector_index_name
 
 DIMENSIONS = 384
 _TENANT = tenant_id("bench")
-_PROFILE = IndexProfile(embedder="made-up", dimensions=DIMENSIONS)
+_PROFILE = Generation(embedder="made-up", dimensions=DIMENSIONS)
 _OF_WORDS = tuple(tenant_statement("ingest", name) for name in ("add_terms", "count_terms"))
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -98,7 +98,7 @@ def main(
 def _empty(connection: Connection) -> None:
     connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(vector_index_name(_TENANT))))
     connection.execute("TRUNCATE tenants CASCADE")
-    connection.execute("INSERT INTO index_profile VALUES (1, 'made-up', %s) ON CONFLICT DO NOTHING", [DIMENSIONS])
+    connection.execute("INSERT INTO generations VALUES (1, 'made-up', %s) ON CONFLICT DO NOTHING", [DIMENSIONS])
     connection.execute("DROP TABLE IF EXISTS raw_chunks")
     connection.execute(
         "CREATE TABLE raw_chunks (tenant_id text, uri text, ordinal integer, text text, embedding halfvec)"
@@ -114,7 +114,7 @@ def _rates(dsn: str, connection: Connection, documents: Sequence[EmbeddedDocumen
         writers_pid = writer._connection.info.backend_pid  # noqa: SLF001 - the server's process, for its clock
         for some in batches(documents):
             begun = Spent.so_far(writers_pid)
-            writer.replace(some)
+            writer.replace(some, FIRST)
             written += Spent.so_far(writers_pid) - begun
             begun = Spent.so_far(pid)
             _copy(connection, some)

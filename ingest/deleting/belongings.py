@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from retrieval.database.generations import TABLES
 from retrieval.database.statements import TenantStatement, tenant_statement
 
 
@@ -17,6 +18,11 @@ class Belonging:
     table: str
     removing: TenantStatement
     counting: TenantStatement
+
+    @property
+    def of_generations(self) -> bool:
+        """Whether each generation of the index has a table of this name."""
+        return self.table in TABLES
 
 
 def statement(name: str) -> TenantStatement:
@@ -52,6 +58,7 @@ GO_WITH_A_DOCUMENT = (
     _by_id("chunk_terms"),
     _by_id("embeddings"),
     _by_id("chunks"),
+    _by_id("cut_documents"),
     _by_id("documents"),
     *SHOWING,
     # Last: who keeps one holds its documents, and is waited for.
@@ -65,6 +72,7 @@ GO_WITH_A_TENANT = {
     "chunk_terms": ("document_id", "ordinal"),
     "embeddings": ("document_id", "ordinal"),
     "chunks": ("document_id", "ordinal"),
+    "cut_documents": ("document_id",),
     "documents": ("document_id",),
     "term_statistics": ("term_key",),
     "language_statistics": ("language",),

@@ -12,7 +12,8 @@ from uuid import UUID
 from ingest.deleting.belongings import statement
 from ingest.deleting.receipts import Deletion, Receipt, asked_for, begun, closed, put_receipt, with_removed
 from ingest.deleting.records import Records
-from ingest.store import TenantWriter, connected, document_id_of
+from ingest.store import TenantWriter, document_id_of
+from ingest.transactions import connected
 from retrieval.errors import InvalidFilter, NotFound
 from retrieval.filters import Filter
 from retrieval.search.filtering import KNOWN_FIELDS, KnownField, held_against, own_fields
@@ -72,15 +73,15 @@ class _Remover(TenantWriter):
         return narrowing
 
     def matching(self, narrowing: Narrowing) -> list[Match]:
-        with self._transaction():
+        with self._looking():
             return self._matching(narrowing, None)
 
     def remove_some(self, receipt: Receipt, documents: Sequence[UUID], still: Narrowing) -> Receipt:
         """Those of the documents that still fit, in one transaction with their part of the receipt."""
-        with self._turn():
+        with self._turn() as standing:
             if still.narrows:
                 documents = [match.document_id for match in self._matching(still, documents)]
-            removed = {table: rows for table, rows in self._discard(documents).items() if rows}
+            removed = {table: rows for table, rows in self._discard(standing, documents).items() if rows}
             if removed:
                 receipt = with_removed(receipt, removed)
                 put_receipt(self._records, receipt, documents)

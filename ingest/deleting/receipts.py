@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from ingest.deleting.belongings import GO_WITH_A_DOCUMENT, GO_WITH_A_TENANT, counting_of_tenant, statement
 from ingest.deleting.records import Records, open_records
 from retrieval.access import TenantId
+from retrieval.database.statements import TenantStatement
 from retrieval.errors import NotFound
 
 Scope = Literal["documents", "filter", "tenant"]
@@ -193,7 +194,7 @@ def _left_of_documents(records: Records, receipt: Receipt, documents: list[UUID]
     there = records.rows(_Since, statement("documents_since"), document_ids=documents)
     again = {row.document_id for row in there if row.updated_at > receipt.asked_at}
     gone = [document for document in documents if document not in again]
-    left = {part.table: records.rows(_Rows, part.counting, document_ids=gone)[0].rows for part in GO_WITH_A_DOCUMENT}
+    left = {part.table: _rows(records, part.table, part.counting, document_ids=gone) for part in GO_WITH_A_DOCUMENT}
     return {table: rows for table, rows in left.items() if rows}, len(again)
 
 
@@ -201,10 +202,13 @@ def _left_of_tenant(records: Records, receipt: Receipt) -> tuple[dict[str, int],
     """What a tenant has that was made anew under the same name is its own."""
     tenant = records.rows(TenantState, statement("tenant"))
     if tenant and tenant[0].created_at > receipt.asked_at:
-        [documents] = records.rows(_Rows, counting_of_tenant("documents"))
-        return {}, documents.rows
-    left = {table: records.rows(_Rows, counting_of_tenant(table))[0].rows for table in GO_WITH_A_TENANT}
+        return {}, _rows(records, "documents", counting_of_tenant("documents"))
+    left = {table: _rows(records, table, counting_of_tenant(table)) for table in GO_WITH_A_TENANT}
     return {table: rows for table, rows in left.items() if rows} | ({"tenants": 1} if tenant else {}), 0
+
+
+def _rows(records: Records, table: str, counting: TenantStatement, **parameters: object) -> int:
+    return sum(records.rows(_Rows, counting, **parameters)[0].rows for _ in records.times(table))
 
 
 def _invisible(receipt: Receipt) -> datetime:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ingest.rows import TenantRows
-from ingest.store import connected
+from ingest.transactions import connected, standing_of
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
+from retrieval.database.generations import FIRST, TABLES, search_path
 from retrieval.database.statements import ReferenceStatement
 from retrieval.database.store import tenant_identity
 
@@ -26,6 +27,12 @@ class Records(TenantRows):
             for setting in tenant_identity(self._tenant, _STATEMENT_SECONDS):
                 self._connection.execute(setting)
             yield touched
+
+    def times(self, table: str) -> Iterator[None]:
+        """Once; for a table that each generation of the index has, once in each."""
+        for generation_id in standing_of(self).all if table in TABLES else (FIRST,):
+            self._connection.execute(search_path(generation_id))
+            yield
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from ingest.deleting.receipts import (
     with_removed,
 )
 from ingest.deleting.records import Records, open_records
-from ingest.store import connected
+from ingest.indexing import generations
+from ingest.transactions import connected
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import ReferenceStatement, reference_statement, tenant_statement
@@ -43,7 +44,7 @@ def delete_tenant(deletion: Deletion) -> Receipt:
         receipt = _made_invisible(deletion, records)
         for table in GO_WITH_A_TENANT:
             receipt = _emptied(records, receipt, table)
-        _drop_vector_index(deletion.dsn, deletion.tenant)
+        _drop_vector_indexes(deletion.dsn, deletion.tenant)
         return _ended(records, receipt)
 
 
@@ -69,17 +70,19 @@ def _made_invisible(deletion: Deletion, records: Records) -> Receipt:
 def _emptied(records: Records, receipt: Receipt, table: str) -> Receipt:
     while True:
         with records.transaction():
-            rows = records.run(removing_of_tenant(table), most=_ROWS)
+            rows = sum(records.run(removing_of_tenant(table), most=_ROWS) for _ in records.times(table))
             if not rows:
                 return receipt
             receipt = _adding(receipt, table, rows)
             put_receipt(records, receipt)
 
 
-def _drop_vector_index(dsn: str, tenant: TenantId) -> None:
-    name = sql.Identifier(vector_index_name(tenant))
-    with connected(dsn) as connection, store_errors():
-        connection.execute(tenant_statement("ingest", "drop_vector_index").composed(index_name=name).query)
+def _drop_vector_indexes(dsn: str, tenant: TenantId) -> None:
+    drop = tenant_statement("ingest", "drop_vector_index")
+    for each in generations(dsn):
+        name = sql.Identifier(each.schema, vector_index_name(tenant))
+        with connected(dsn) as connection, store_errors():
+            connection.execute(drop.composed(index_name=name).query)
 
 
 def _ended(records: Records, receipt: Receipt) -> Receipt:

@@ -9,10 +9,12 @@ import typer
 
 from ingest.doctor.checkup import Checkup, examine
 from ingest.doctor.findings import Finding, exit_code
+from ingest.embedding import Configured, live_embedder
+from ingest.recipes import cut_recipe
+from ingest.situating.remembering import kept_words
 from retrieval.access import tenant_id
 from retrieval.engine import prepare_database
 from retrieval.errors import EmbedderUnavailable
-from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder
 from retrieval.settings import Settings
 
@@ -27,11 +29,14 @@ def doctor_command(
     Exit code 0: nothing to do. 1: warnings. 3: errors. 2: it could not be examined.
     """
     settings = Settings()
+    dsn = prepare_database(settings)
+    embedder = _embedder(dsn, settings)
     checkup = Checkup(
-        dsn=prepare_database(settings),
+        dsn=dsn,
         settings=settings.database,
         index_from=settings.ingest.index_from,
-        embedder=_embedder(settings),
+        embedder=embedder,
+        recipe=None if embedder is None else _recipe(settings, embedder),
         fix=fix,
     )
     found: list[Finding] = []
@@ -43,9 +48,14 @@ def doctor_command(
     raise typer.Exit(exit_code(found))
 
 
-def _embedder(settings: Settings) -> Embedder | None:
+def _embedder(dsn: str, settings: Settings) -> Embedder | None:
     try:
-        return load_embedder(settings.embedder)
+        return live_embedder(dsn, Configured(settings.embedder))
     except EmbedderUnavailable as error:
         structlog.get_logger(__name__).warning("embedder_unavailable", reason=str(error))
         return None
+
+
+def _recipe(settings: Settings, embedder: Embedder) -> str:
+    words = kept_words(settings, embedder)
+    return cut_recipe(embedder, settings.ingest, words.recipe if words else "")

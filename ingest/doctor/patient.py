@@ -1,6 +1,6 @@
 """One tenant's index as the doctor reads and mends it: short transactions, and the writer's turn for every change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,7 +8,8 @@ from uuid import UUID
 from pgvector import HalfVector
 from psycopg import sql
 
-from ingest.store import TenantWriter, connected
+from ingest.store import TenantWriter
+from ingest.transactions import connected
 from retrieval.access import TenantId
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.models.protocols import Embedder
@@ -20,17 +21,19 @@ WHOLE = 200_000
 STATISTICS = {
     "language_statistics": "count_chunks",
     "principal_statistics": "count_principals",
-    "field_statistics": "count_fields",
     "term_statistics": "count_terms",
 }
+"""Those that each generation of the index has."""
+SHARED_STATISTICS = {"field_statistics": "count_fields"}
 _COUNTING, _DELETING = sql.SQL("SELECT count(*) AS found"), sql.SQL("DELETE")
-_CHILDREN = {
-    "grants": "orphans_of_documents",
-    "document_fields": "orphans_of_documents",
-    "chunks": "orphans_of_documents",
+SHARED_CHILDREN = {"grants": "orphans_of_documents", "document_fields": "orphans_of_documents"}
+CHILDREN = {
+    "cut_documents": "orphans_of_documents",
+    "chunks": "orphans_of_cuts",
     "embeddings": "orphans_of_chunks",
     "chunk_terms": "orphans_of_chunks",
 }
+"""Tables with rows that belong to others; the latter are those that each generation has."""
 _EXPIRING = ("kept_answers", "cached_answers", "answer_claims")
 
 
@@ -52,24 +55,25 @@ class _Text:
 
 
 class Patient(TenantWriter):
-    """Reads and mends one tenant. Every method raises `StoreUnavailable`."""
+    """Reads and mends one tenant, in one generation of the index. Every method raises `StoreUnavailable`, and
+    `GenerationChanged` where that was dropped."""
 
     def documents(self, check: str, **parameters: object) -> list[UUID]:
         """The documents that the check finds, at most `MOST`."""
-        with self._transaction():
+        with self._looking():
             rows = self._rows(_Id, _statement(check), most=MOST, **parameters)
         return [row.document_id for row in rows]
 
-    def orphans(self) -> int:
-        """Rows whose document or chunk is not there."""
-        with self._transaction():
-            return sum(self._found(_orphans(table, _COUNTING)) for table in _CHILDREN)
+    def orphans(self, children: Mapping[str, str]) -> int:
+        """Rows of these tables whose document or chunk is not there."""
+        with self._looking():
+            return sum(self._found(_orphans(table, name, _COUNTING)) for table, name in children.items())
 
-    def drop_orphans(self) -> None:
+    def drop_orphans(self, children: Mapping[str, str]) -> None:
         """Takes them away."""
         with self._turn():
-            for table in _CHILDREN:
-                self._run(_orphans(table, _DELETING))
+            for table, name in children.items():
+                self._run(_orphans(table, name, _DELETING))
 
     def expired(self) -> int:
         """Answers and claims that nobody swept."""
@@ -94,7 +98,7 @@ class Patient(TenantWriter):
 
     def chunks(self) -> int:
         """How many chunks the tenant has by its own count."""
-        with self._transaction():
+        with self._looking():
             return self._found(_statement("tenant_chunks"))
 
     def differences(self, table: str) -> int:
@@ -103,7 +107,7 @@ class Patient(TenantWriter):
             return self._field_differences()
         name = f"{table.removesuffix('_statistics')}_differences"
         every = {"every": 1 << max(0, (self.chunks() // WHOLE).bit_length())} if table == "term_statistics" else {}
-        with self._transaction():
+        with self._looking():
             return self._found(_statement(name), **every)
 
     def _field_differences(self) -> int:
@@ -114,8 +118,12 @@ class Patient(TenantWriter):
     def recount(self, table: str) -> None:
         """Makes a statistic anew from all documents."""
         with self._turn():
-            self._run(_statement("clear_statistics").composed(table=sql.Identifier(table)))
-            self._run(tenant_statement("ingest", STATISTICS[table]), document_ids=self._everything(), sign=1)
+            self._recount(table)
+
+    def _recount(self, table: str) -> None:
+        counting = (STATISTICS | SHARED_STATISTICS)[table]
+        self._run(_statement("clear_statistics").composed(table=sql.Identifier(table)))
+        self._run(tenant_statement("ingest", counting), document_ids=self._everything(), sign=1)
 
     def count_anew(self, documents: Sequence[UUID]) -> None:
         """Their numbers of chunks, and with them the statistics."""
@@ -126,10 +134,11 @@ class Patient(TenantWriter):
 
     def grant_anew(self, documents: Sequence[UUID]) -> None:
         """Puts them under the principals that their permissions name."""
-        with self._turn():
+        with self._turn() as standing:
             self._run(tenant_statement("ingest", "remove_grants"), document_ids=documents)
             self._run(tenant_statement("ingest", "put_grants"), document_ids=documents)
-        self.recount("principal_statistics")
+            for _ in self._in_each(standing):
+                self._recount("principal_statistics")
 
     def describe_anew(self, documents: Sequence[UUID]) -> None:
         """Makes what filters read of them anew."""
@@ -148,7 +157,7 @@ class Patient(TenantWriter):
     def embed_anew(self, documents: Sequence[UUID], embedder: Embedder) -> None:
         """Makes the documents' vectors anew, one document at a time; no transaction waits for the model."""
         for document in documents:
-            with self._transaction():
+            with self._looking():
                 texts = self._rows(_Text, _statement("texts_of"), document_id=document)
             vectors = embedder.embed_documents([text.text for text in texts])
             made = {
@@ -174,14 +183,14 @@ class Patient(TenantWriter):
 
 
 @contextmanager
-def open_patient(dsn: str, tenant: TenantId) -> Iterator[Patient]:
-    """Raises `StoreUnavailable`."""
+def open_patient(dsn: str, tenant: TenantId, generation_id: int | None = None) -> Iterator[Patient]:
+    """In this generation of the index, or (None) in the live one. Raises `StoreUnavailable`."""
     with connected(dsn) as connection:
-        yield Patient(connection, tenant)
+        yield Patient(connection, tenant, generation_id)
 
 
-def _orphans(table: str, what: sql.SQL) -> TenantStatement:
-    return _statement(_CHILDREN[table]).composed(table=sql.Identifier(table), what=what)
+def _orphans(table: str, name: str, what: sql.SQL) -> TenantStatement:
+    return _statement(name).composed(table=sql.Identifier(table), what=what)
 
 
 def _expired(table: str, what: sql.SQL) -> TenantStatement:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from ingest.embedding import Configured, embedding, live_embedder
 from ingest.queueing.following import job_documents, list_jobs, read_job
 from ingest.queueing.line import open_line
 from ingest.queueing.measuring import observing, serve_measures
@@ -20,7 +21,6 @@ from ingest.webhooks.telling import tell
 from retrieval.access import tenant_id
 from retrieval.cli import with_store
 from retrieval.engine import prepare_database
-from retrieval.models.loading import load_embedder
 from retrieval.settings import Settings
 from retrieval.telemetry import telemetry_of
 
@@ -34,11 +34,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs")]
 def worker_command() -> None:
     """Index what is handed in over HTTP and tell webhooks, until stopped. Start as many as you like, on any host."""
     settings = Settings()
-    dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
+    dsn, opening = prepare_database(settings), Configured(settings.embedder)
+    live_embedder(dsn, opening)  # one that does not open is to be said now
     telemetry = telemetry_of(settings.telemetry)
     serve_measures(telemetry, settings.worker.metrics_port)
-    told = observing(telemetry)
-    with open_workshop(dsn, embedder, settings, told) as workshop, suppress(asyncio.CancelledError, KeyboardInterrupt):
+    with (
+        open_workshop(dsn, embedding(dsn, opening), settings, observing(telemetry)) as workshop,
+        suppress(asyncio.CancelledError, KeyboardInterrupt),
+    ):
         typer.echo("Pincite's worker waits for documents")
         asyncio.run(_until_stopped(workshop, settings))
     typer.echo("stopped: what was not done waits for another worker")

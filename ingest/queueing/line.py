@@ -23,7 +23,8 @@ from ingest.queueing.records import (
     Settlement,
     Submission,
 )
-from ingest.store import KnownDocument, TenantWriter, connected
+from ingest.store import KnownDocument, TenantWriter, document_id_of
+from ingest.transactions import connected
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, tenant_statement
@@ -86,7 +87,7 @@ class Line(TenantWriter):
         """
         job_id, request = uuid4(), _digest(submissions)
         revisions = [(uuid4(), submission) for submission in submissions]
-        documents = [self._document_id(submission.uri) for submission in submissions]
+        documents = [document_id_of(self._tenant, submission.uri) for submission in submissions]
         with self._transaction():
             self._run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
             key, moment = {"submitter": submitter, "idempotency_key": idempotency_key}, self._after_all(documents)
@@ -157,7 +158,7 @@ class Line(TenantWriter):
 
     def stored(self, documents: Sequence[UUID]) -> dict[str, KnownDocument]:
         """What is stored of these documents, by uri."""
-        with self._transaction():
+        with self._looking():
             found = self._rows(KnownDocument, _statement("stored_states"), document_ids=list(documents))
         return {known.uri: known for known in found}
 

@@ -18,8 +18,9 @@ from uuid import UUID, uuid4
 import structlog
 
 from ingest.domain import Failure, SourceFile
+from ingest.embedding import Embedding
 from ingest.examining import Parsed, Parsers, Unchanged
-from ingest.indexing import build_vector_index, claim_profile
+from ingest.indexing import build_vector_index
 from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, examine_sources, situate_chunks
 from ingest.queueing.fetching import MOST_ATTEMPTS, FetchedFile, fetch, pause
 from ingest.queueing.line import Line, open_line
@@ -29,16 +30,16 @@ from ingest.queueing.resting import Rest
 from ingest.situating.situator import Situating, nobody_situates
 from ingest.store import EmbeddedDocument, KnownDocument
 from retrieval.access import NOBODY, TenantId
-from retrieval.engine import IndexProfile
+from retrieval.database.generations import Generation
 from retrieval.errors import (
     EmbedderUnavailable,
+    GenerationChanged,
     InputError,
     ParserUnavailable,
     StoreUnavailable,
     UnreadableDocument,
     UrlUnreachable,
 )
-from retrieval.models.protocols import Embedder
 from retrieval.settings import IngestSettings, OutboundSettings, WorkerSettings
 
 _log = structlog.get_logger(__name__)
@@ -54,7 +55,7 @@ class Workshop:
     """What a worker works with. `settled` is told what came to its end, after it did; `stopping`: begin nothing new."""
 
     dsn: str
-    embedder: Embedder
+    embedding: Embedding
     ingest: IngestSettings
     worker: WorkerSettings
     outbound: OutboundSettings
@@ -68,9 +69,10 @@ class Workshop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """The documents of one claim on their way; `known` is what is stored of them."""
+    """The documents of one claim on their way to a generation of the index; `known` is what is stored of them."""
 
     claim_id: UUID
+    generation_id: int
     revisions: dict[str, ClaimedRevision]
     known: dict[str, KnownDocument]
 
@@ -90,37 +92,49 @@ def take_turn(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
 
     Raises `StoreUnavailable`, and `IndexMismatch` where the index belongs to another embedder.
     """
-    until = time.monotonic() + workshop.worker.turn_seconds
-    stored = 0
-    with open_line(workshop.dsn, tenant) as line, workshop.situating(tenant) as situator:
+    with open_line(workshop.dsn, tenant) as line:
         if workshop.rest.left:
             line.wake(_in(workshop.rest.left))
             return
-        profile = claim_profile(workshop.dsn, workshop.embedder)
-        run = Run(
-            dsn=workshop.dsn,
-            tenant=tenant,
-            embedder=workshop.embedder,
-            settings=workshop.ingest,
-            situator=situator,
-        )
-        while revisions := _claim(workshop, line, turn_id):
-            begun = time.monotonic()
-            try:
-                stored += _work(workshop, line, run, revisions)
-            except (EmbedderUnavailable, ParserUnavailable) as error:
-                _rest(workshop, line, revisions, error)
-                return
-            workshop.pace.worked(sum(revision.bytes for revision in revisions), time.monotonic() - begun)
-            if time.monotonic() >= until:
-                break
+        try:
+            embedder, generation = workshop.embedding()
+        except EmbedderUnavailable as error:
+            _rest(workshop, line, [], error)
+            return
+        with workshop.situating(tenant, embedder) as situator:
+            run = Run(dsn=workshop.dsn, tenant=tenant, embedder=embedder, settings=workshop.ingest, situator=situator)
+            stored = _take_batches(workshop, line, run, generation.generation_id, turn_id)
+        if stored is None:
+            return
         waiting = line.waiting()
         if waiting.due:
             line.wake()
         elif waiting.next_at is not None:
             line.wake(waiting.next_at)
     if stored and not waiting.due:
-        _index(workshop, tenant, profile)
+        _index(workshop, tenant, generation)
+
+
+def _take_batches(workshop: Workshop, line: Line, run: Run, generation_id: int, turn_id: int) -> int | None:
+    """How many chunks were made; None where the turn had to end: what it held waits again."""
+    until = time.monotonic() + workshop.worker.turn_seconds
+    stored = 0
+    while revisions := _claim(workshop, line, turn_id):
+        begun = time.monotonic()
+        try:
+            stored += _work(workshop, line, run, generation_id, revisions)
+        except (EmbedderUnavailable, ParserUnavailable) as error:
+            _rest(workshop, line, revisions, error)
+            return None
+        except GenerationChanged as error:
+            # The next turn looks up which model it is now.
+            line.put_back(revisions, datetime.now(UTC), error)
+            line.wake()
+            return None
+        workshop.pace.worked(sum(revision.bytes for revision in revisions), time.monotonic() - begun)
+        if time.monotonic() >= until:
+            break
+    return stored
 
 
 def _claim(workshop: Workshop, line: Line, turn_id: int) -> list[ClaimedRevision]:
@@ -133,10 +147,11 @@ def _claim(workshop: Workshop, line: Line, turn_id: int) -> list[ClaimedRevision
     return claimed
 
 
-def _work(workshop: Workshop, line: Line, run: Run, revisions: Sequence[ClaimedRevision]) -> int:
+def _work(workshop: Workshop, line: Line, run: Run, generation_id: int, revisions: Sequence[ClaimedRevision]) -> int:
     """Brings the claimed documents to their ends. How many chunks were made."""
     batch = _Batch(
         claim_id=revisions[0].claim_id,
+        generation_id=generation_id,
         revisions={revision.uri: revision for revision in revisions},
         known=line.stored([revision.document_id for revision in revisions]),
     )
@@ -259,7 +274,8 @@ def _settle(line: Line, batch: _Batch, endings: Sequence[_Ending]) -> list[Settl
 
     def write(uris: frozenset[str]) -> None:
         line.describe([source for ending in endings for source in ending.described if ending.uri in uris])
-        line.replace([made for ending in endings for made in ending.replaced if ending.uri in uris])
+        if made := [made for ending in endings for made in ending.replaced if ending.uri in uris]:
+            line.replace(made, batch.generation_id)
 
     try:
         return line.settle(batch.claim_id, [ending.settlement for ending in endings], write)
@@ -279,15 +295,16 @@ def _rest(
     """A part that every document needs gave way: no document failed. They wait, and so does this worker."""
     seconds = workshop.rest.begin(error.retry_after if isinstance(error, EmbedderUnavailable) else None)
     moment = _in(seconds)
-    line.put_back(revisions, moment, error)
+    if revisions:
+        line.put_back(revisions, moment, error)
     line.wake(moment)
     _log.warning("worker_rests", reason=str(error), seconds=round(seconds, 1))
 
 
-def _index(workshop: Workshop, tenant: TenantId, profile: IndexProfile) -> None:
+def _index(workshop: Workshop, tenant: TenantId, generation: Generation) -> None:
     """Builds the tenant's vector index where one is due. Without it searches are exact, only slower: no failure."""
     try:
-        build_vector_index(workshop.dsn, tenant, profile, workshop.ingest.index_from)
+        build_vector_index(workshop.dsn, tenant, generation, workshop.ingest.index_from)
     except StoreUnavailable as error:
         _log.warning("vector_index_not_built", reason=str(error))
 

@@ -17,18 +17,18 @@ from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import DeleteJobCondition, Status
 from psycopg.rows import class_row
 
+from ingest.embedding import Embedding
 from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
 from ingest.queueing.mishaps import resume, see_through
 from ingest.queueing.records import SettledRevision
 from ingest.queueing.turns import Workshop
 from ingest.situating.situator import situators
-from ingest.store import connected
+from ingest.transactions import connected
 from retrieval.access import TenantId, tenant_id
 from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import reference_statement
-from retrieval.models.protocols import Embedder
 from retrieval.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -53,19 +53,22 @@ def _to_nobody(_settled: Sequence[SettledRevision]) -> None:
 
 @contextmanager
 def open_workshop(
-    dsn: str, embedder: Embedder, settings: Settings, settled: Callable[[Sequence[SettledRevision]], None] = _to_nobody
+    dsn: str,
+    embedding: Embedding,
+    settings: Settings,
+    settled: Callable[[Sequence[SettledRevision]], None] = _to_nobody,
 ) -> Iterator[Workshop]:
     """What a worker needs, with processes that parse; they end at the end. `settled` is told what came to its end."""
     with open_parsers(settings.worker.parsers) as parsers:
         yield Workshop(
             dsn=dsn,
-            embedder=embedder,
+            embedding=embedding,
             ingest=settings.ingest,
             worker=settings.worker,
             outbound=settings.outbound,
             parsers=parsers,
             settled=settled,
-            situating=situators(dsn, embedder, settings),
+            situating=situators(dsn, settings),
         )
 
 

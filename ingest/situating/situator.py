@@ -6,7 +6,7 @@ What cannot be had is left out: the chunk is then found by its title, headings a
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 from uuid import UUID
@@ -15,8 +15,8 @@ import structlog
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from ingest.domain import Chunk, Document
-from ingest.situating.prompting import VERSION, Excerpt
-from ingest.situating.wording import worded
+from ingest.situating.prompting import Excerpt
+from ingest.situating.wording import recipe_of_words, room_for_words, with_words, worded
 from retrieval.access import Caller, TenantId, caller
 from retrieval.database.statements import tenant_statement
 from retrieval.database.store import Store, open_store
@@ -31,7 +31,6 @@ from retrieval.telemetry import telemetry_of
 PAYER = "service:ingest"
 """The principal that calls are booked for, so that ingesting can be given a budget of its own."""
 
-_LARGEST_SHARE = 4  # what is written takes at most a fourth of a chunk
 _KNOWN = tenant_statement("ingest", "known_contexts")
 _log = structlog.get_logger(__name__)
 
@@ -91,11 +90,11 @@ class WritingSituator:
 
     @property
     def recipe(self) -> str:
-        return f"context {VERSION}|{self.llm.name}|{self.room}"
+        return recipe_of_words(self.llm.name, self.room)
 
     @property
     def room(self) -> int:
-        return min(self.settings.ingest.context_tokens, self.embedder.max_tokens // _LARGEST_SHARE)
+        return room_for_words(self.settings.ingest, self.embedder)
 
     async def situate(self, document_id: UUID, document: Document, chunks: Sequence[Chunk]) -> Situated:
         """As `Situator` promises."""
@@ -107,8 +106,8 @@ class WritingSituator:
             *(self._words(gate, excerpt, known.get(key)) for key, excerpt in zip(keys, excerpts, strict=True))
         )
         written = {key: said for key, said in zip(keys, words, strict=True) if said is not None}
-        situated = [_with_words(chunk, said or "") for chunk, said in zip(chunks, words, strict=True)]
-        return Situated(chunks=self._counted(situated), written=written, lacking=words.count(None))
+        situated = with_words(chunks, [said or "" for said in words], self.embedder.count_tokens)
+        return Situated(chunks=situated, written=written, lacking=words.count(None))
 
     async def _known(self, document_id: UUID, keys: Sequence[bytes]) -> dict[bytes, str]:
         async with self.store.session(self.payer) as session:
@@ -140,16 +139,6 @@ class WritingSituator:
                     pieces.append(piece)
         return "".join(pieces)
 
-    def _counted(self, chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
-        counts = self.embedder.count_tokens([f"{chunk.context}\n{chunk.text}" for chunk in chunks])
-        return tuple(replace(chunk, token_count=count) for chunk, count in zip(chunks, counts, strict=True))
-
-
-def _with_words(chunk: Chunk, words: str) -> Chunk:
-    """Between the headings and what the text goes on from: a table's header stays with its rows."""
-    headings, *lead = chunk.context.split("\n", 1)
-    return replace(chunk, context="\n".join((headings, words, *lead))) if words else chunk
-
 
 class _FromThreads:
     """The situator for the ingest path, whose threads know no event loop: its loop runs in a thread of its own."""
@@ -163,18 +152,18 @@ class _FromThreads:
         return self._ask(document_id, document, chunks)
 
 
-Situating = Callable[[TenantId], AbstractContextManager[Situator]]
-"""Gives a tenant's situator, for as long as it is needed."""
+Situating = Callable[[TenantId, Embedder], AbstractContextManager[Situator]]
+"""Gives a tenant's situator, for chunks that this embedder takes, for as long as it is needed."""
 
 
-def nobody_situates(_tenant: TenantId) -> AbstractContextManager[Situator]:
+def nobody_situates(_tenant: TenantId, _embedder: Embedder) -> AbstractContextManager[Situator]:
     """The situator that says nothing."""
     return nullcontext(Silent())
 
 
-def situators(dsn: str, embedder: Embedder, settings: Settings) -> Situating:
+def situators(dsn: str, settings: Settings) -> Situating:
     """Each tenant's situator, as `open_situator()` gives it."""
-    return lambda tenant: open_situator(dsn, tenant, embedder, settings)
+    return lambda tenant, embedder: open_situator(dsn, tenant, embedder, settings)
 
 
 @contextmanager

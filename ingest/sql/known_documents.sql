@@ -1,2 +1,6 @@
 -- What the tenant already has, to tell what is new, changed, unchanged or gone.
-SELECT uri, document_id, fingerprint, acl, metadata FROM documents WHERE tenant_id = %(tenant_id)s
+SELECT documents.uri, documents.document_id, documents.fingerprint, documents.acl, documents.metadata,
+       coalesce(cut.recipe, '') AS recipe
+FROM documents
+LEFT JOIN cut_documents AS cut ON cut.tenant_id = documents.tenant_id AND cut.document_id = documents.document_id
+WHERE documents.tenant_id = %(tenant_id)s

@@ -2,4 +2,5 @@
 SELECT (SELECT coalesce(sum(languages.chunk_count), 0)::bigint
         FROM language_statistics AS languages
         WHERE languages.tenant_id = %(tenant_id)s) AS chunk_count,
-       (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%(index_name)s)) AS valid
+       (SELECT indisvalid FROM pg_index
+        WHERE indexrelid = to_regclass(%(index_name)s) AND indrelid = to_regclass('embeddings')) AS valid

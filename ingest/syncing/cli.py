@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Never
@@ -11,6 +11,7 @@ from typing import Annotated, Never
 import structlog
 import typer
 
+from ingest.embedding import Configured, Opening, live_embedder
 from ingest.situating.situator import situators
 from ingest.syncing.declared import Declared, named, read_sources
 from ingest.syncing.domain import SyncReport
@@ -20,7 +21,6 @@ from ingest.syncing.schedule import due
 from ingest.syncing.work import SyncRun
 from retrieval.engine import prepare_database
 from retrieval.errors import DependencyError, InputError, InvalidSources
-from retrieval.models.loading import load_embedder
 from retrieval.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -53,30 +53,32 @@ def sync_command(
     if place is None:
         raise InvalidSources("where are the sources declared? say --sources, or set PINCITE_SYNC_SOURCES")
     declared = named(read_sources(place), names or [])
-    dsn, embedder = prepare_database(settings), load_embedder(settings.embedder)
+    dsn, opening = prepare_database(settings), Configured(settings.embedder)
     run = SyncRun(
         dsn=dsn,
-        embedder=embedder,
+        embedder=live_embedder(dsn, opening),
         ingest=settings.ingest,
         settings=settings.sync,
         opening=partial(open_source, outbound=settings.outbound),
-        situating=situators(dsn, embedder, settings),
+        situating=situators(dsn, settings),
         workers=workers,
         dry_run=dry_run,
         allow_mass_delete=allow_mass_delete,
     )
     if watch:
-        _watch(run, declared, as_json=as_json)
+        _watch(run, opening, declared, as_json=as_json)
     if not _sync(run, declared, as_json=as_json):
         raise typer.Exit(1)
 
 
-def _watch(run: SyncRun, declared: Sequence[Declared], *, as_json: bool) -> Never:
+def _watch(run: SyncRun, opening: Opening, declared: Sequence[Declared], *, as_json: bool) -> Never:
     """Syncs what is due, for ever. What gives way is logged, and tried again."""
     while True:
         try:
             for source in due(run.dsn, declared):
-                _sync(run, [source], as_json=as_json)
+                # Opened long ago, it may be the one of before the index moved to another model.
+                now = replace(run, embedder=live_embedder(run.dsn, opening))
+                _sync(now, [source], as_json=as_json)
         except (DependencyError, InputError) as error:
             _log.warning("sync_failed", code=error.code, reason=str(error))
         time.sleep(_LOOK)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ingest.domain import Failure
-from ingest.pipeline import recipe
+from ingest.recipes import reading_recipe
 from ingest.store import add_tenant
 from ingest.syncing.carrying import carry_out
 from ingest.syncing.declared import Declared
@@ -19,7 +19,7 @@ from ingest.syncing.domain import Entry, Item, Problem, Source, SyncReport
 from ingest.syncing.ownership import Ownership
 from ingest.syncing.plan import Changed, Plan, Redescribed, Unchanged, narrowed, printable
 from ingest.syncing.state import SourceState, open_state
-from ingest.syncing.work import TOGETHER, Batch, Outcomes, SyncRun, Work, ingesting
+from ingest.syncing.work import TOGETHER, Batch, Outcomes, SyncRun, Work
 from retrieval.access import tenant_id
 from retrieval.errors import SourceUnavailable
 
@@ -38,7 +38,7 @@ def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
     outcomes = Outcomes(run)
     with open_state(run.dsn, tenant_id(declared.tenant), declared.name) as state:
         if state.lock():
-            with run.situating(tenant_id(declared.tenant)) as situator:
+            with run.situating(tenant_id(declared.tenant), run.embedder) as situator:
                 _alone(replace(run, situator=situator), declared, state, outcomes)
         else:
             outcomes.problems.append(Problem(code="already_running", message="another run is at this source"))
@@ -51,7 +51,7 @@ def _alone(run: SyncRun, declared: Declared, state: SourceState, outcomes: Outco
         add_tenant(run.dsn, tenant_id(declared.tenant))
         state.begin()
     known = _narrow(owner, state, outcomes)
-    made_by = recipe(ingesting(run, declared))
+    made_by = reading_recipe(run.ingest, run.situator.recipe)
     plan = Plan(owner=owner, known=known, recipe=made_by, max_file_bytes=run.ingest.max_file_bytes)
     work = Work(run=run, declared=declared, state=state, plan=plan, outcomes=outcomes)
     try:

@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from ingest.store import TenantWriter, connected
+from ingest.store import TenantWriter
 from ingest.syncing.domain import Entry, Item
+from ingest.transactions import connected
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, tenant_statement

@@ -36,7 +36,13 @@ def inquiry_of(engine: Engine, question: Question, retrieval: Retrieval) -> Inqu
     if not (may_be and retrieval.passages):
         return None
     guard = engine.settings.guard.model_dump_json()
-    models = (engine.llm.name if engine.llm else "", engine.settings.llm.model_dump_json(), guard)
+    # And one generation of the index: vectors that two embedders made of questions do not compare.
+    models = (
+        engine.llm.name if engine.llm else "",
+        engine.settings.llm.model_dump_json(),
+        guard,
+        engine.store.generation_id,
+    )
     prompt = build_prompt(text, retrieval.passages)
     asked = (question.limit, question.filter, question.surroundings.value)
     asker = (question.caller.tenant, sorted(question.caller.principals))

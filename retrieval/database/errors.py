@@ -7,7 +7,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from retrieval.errors import IndexMismatch, StoreUnavailable, TenantLeaving
+from retrieval.errors import GenerationChanged, IndexMismatch, StoreUnavailable, TenantLeaving
 
 # Everything that says "not now" rather than "never": the server is away, full, shutting down, or out of time.
 _TRANSIENT = (
@@ -49,3 +49,12 @@ def store_errors() -> Iterator[None]:
         if error.sqlstate == _LEAVING:
             raise TenantLeaving("this tenant is being deleted") from error
         raise
+
+
+@contextmanager
+def generation_errors() -> Iterator[None]:
+    """Inside it, where a transaction enters a generation of the index, a dropped one is `GenerationChanged`."""
+    try:
+        yield
+    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
+        raise GenerationChanged("the index has moved to another model meanwhile: ask again") from error

@@ -16,7 +16,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from retrieval.access import Caller, TenantId
 from retrieval.database.connecting import PATIENCE
-from retrieval.database.errors import store_errors
+from retrieval.database.errors import generation_errors, store_errors
+from retrieval.database.generations import GENERATIONS, NONE, Generation, entered
 from retrieval.database.plans import QueryPlan, explained
 from retrieval.database.statements import ReferenceStatement, TenantStatement
 from retrieval.settings import DatabaseSettings
@@ -63,29 +64,38 @@ class CallerSession:
 
 
 class Store:
-    """The database as the query path sees it. Open one with `open_store()`."""
+    """The database as the query path sees it. Open one with `open_store()`: it reads no generation of the index but, as
+    long as it is there, the first one; see `on()`."""
 
     def __init__(
         self,
         pool: AsyncConnectionPool[Connection],
         settings: DatabaseSettings,
         plans: list[QueryPlan] | None = None,
+        generation_id: int = NONE,
     ) -> None:
+        self.generation_id = generation_id
         self._pool = pool
         self._settings = settings
         self._plans = plans
 
     def examining(self, plans: list[QueryPlan]) -> "Store":
         """This store, but a caller's statements are run twice, once to add to `plans`: for explanations alone."""
-        return Store(self._pool, self._settings, plans)
+        return Store(self._pool, self._settings, plans, self.generation_id)
+
+    def on(self, generation_id: int) -> "Store":
+        """This store, reading this generation of the index; what outlives generations asks for `NONE`."""
+        return Store(self._pool, self._settings, self._plans, generation_id)
 
     @asynccontextmanager
     async def session(self, caller: Caller) -> AsyncIterator[CallerSession]:
         """A transaction that can only see the caller's tenant. Keep it short: no model runs inside.
 
-        Raises `StoreUnavailable`, and `TenantLeaving` from the moment its deletion has begun.
+        Raises `StoreUnavailable`, `TenantLeaving` from the moment its deletion has begun, and `GenerationChanged` where
+        this generation of the index was dropped.
         """
-        async with self._transaction(tenant_entry(caller.tenant, self._settings.database_timeout)) as connection:
+        entry = tenant_entry(caller.tenant, self._settings.database_timeout)
+        async with self._transaction((*entry, *entered(self.generation_id))) as connection:
             yield CallerSession(connection, caller, self._plans)
 
     async def reference_rows(self, row: type[Row], statement: ReferenceStatement, **parameters: object) -> list[Row]:
@@ -95,6 +105,10 @@ class Store:
                 async with connection.cursor(row_factory=class_row(row)) as cursor:
                     await cursor.execute(statement.query, parameters)
                     return await cursor.fetchall() if cursor.description else []
+
+    async def generations(self) -> list[Generation]:
+        """Every generation of the index, oldest first. Raises `StoreUnavailable`."""
+        return await self.reference_rows(Generation, GENERATIONS)
 
     async def ping(self) -> None:
         """Returns when the database answers to the role that questions run as. Raises `StoreUnavailable`."""
@@ -109,7 +123,8 @@ class Store:
         """
         with store_errors():
             async with asyncio.timeout(2 * self._settings.database_timeout), self._pool.connection() as connection:
-                await _all_at_once(connection, settings)
+                with generation_errors():
+                    await _all_at_once(connection, settings)
                 yield connection
 
     def _clock(self) -> sql.Composed:

@@ -32,6 +32,11 @@ from retrieval.upstream.retrying import retrying
 _log = structlog.get_logger(__name__)
 
 
+def name_of(settings: LlmSettings) -> str:
+    """What the gateway to these servers is called: by its models."""
+    return ", ".join(dict.fromkeys(server.model for server in settings.servers))
+
+
 class LlmGateway:
     """An `Llm` over all configured endpoints."""
 
@@ -58,7 +63,7 @@ class LlmGateway:
 
     @property
     def name(self) -> str:
-        return ", ".join(dict.fromkeys(endpoint.settings.model for endpoint in self._endpoints))
+        return name_of(self._settings)
 
     @asynccontextmanager
     async def turn(

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import structlog
 
 from retrieval.access import Caller
+from retrieval.database.generations import NONE
 from retrieval.database.store import Store, open_store
 from retrieval.domain import DensePath
-from retrieval.errors import StoreUnavailable
+from retrieval.errors import GenerationChanged, StoreUnavailable
 from retrieval.models.protocols import Vectors
 from retrieval.search.legs import DenseFindings, Hit, nearest_exactly
 from retrieval.search.narrowing import Narrowing
@@ -40,6 +41,7 @@ class _Drawn:
     narrowing: Narrowing
     path: DensePath
     hits: tuple[Hit, ...]
+    generation_id: int
 
 
 class ShadowSearches:
@@ -51,12 +53,26 @@ class ShadowSearches:
         self._telemetry = telemetry
         self._waiting: asyncio.Queue[_Drawn] = asyncio.Queue(_MOST_WAITING)
 
-    def offer(self, caller: Caller, embedding: Vectors, found: DenseFindings, narrowing: Narrowing) -> None:
+    def offer(
+        self,
+        caller: Caller,
+        embedding: Vectors,
+        found: DenseFindings,
+        narrowing: Narrowing,
+        generation_id: int = NONE,
+    ) -> None:
         """Draws lots whether this search is done again, if its result came from an index. Never waits or raises."""
         if found.plan.path is not DensePath.INDEX or random.random() >= self._rate:  # noqa: S311 - a sample, no secret
             return
         hits = found.hits[:RECALL_AT]
-        drawn = _Drawn(caller=caller, embedding=embedding, narrowing=narrowing, path=found.plan.path, hits=hits)
+        drawn = _Drawn(
+            caller=caller,
+            embedding=embedding,
+            narrowing=narrowing,
+            path=found.plan.path,
+            hits=hits,
+            generation_id=generation_id,
+        )
         try:
             self._waiting.put_nowait(drawn)
         except asyncio.QueueFull:
@@ -69,7 +85,7 @@ class ShadowSearches:
             try:
                 exact = await self._exactly(drawn)
                 self._telemetry.shadow_compared(drawn.path, recall(drawn.hits, exact))
-            except StoreUnavailable:
+            except (StoreUnavailable, GenerationChanged):
                 self._telemetry.shadow_failed()
             except Exception:  # noqa: BLE001 - whatever it is, no search was ever worth less than this loop
                 _log.exception("shadow_search_failed")
@@ -78,7 +94,8 @@ class ShadowSearches:
                 self._waiting.task_done()
 
     async def _exactly(self, drawn: _Drawn) -> tuple[Hit, ...]:
-        return await nearest_exactly(self._store, drawn.caller, drawn.embedding, len(drawn.hits), drawn.narrowing)
+        store = self._store.on(drawn.generation_id)
+        return await nearest_exactly(store, drawn.caller, drawn.embedding, len(drawn.hits), drawn.narrowing)
 
 
 def recall(found: Sequence[Hit], exact: Sequence[Hit]) -> float:

@@ -1,5 +1,9 @@
 -- One document, if the caller may see it.
-SELECT document_id, uri, title, content AS text, content_type, language, metadata, page_starts, version, chunk_count,
-       updated_at
+SELECT documents.document_id, documents.uri, documents.title, documents.content AS text, documents.content_type,
+       documents.language, documents.metadata, documents.page_starts, documents.version,
+       coalesce(cut.chunk_count, 0) AS chunk_count, documents.updated_at
 FROM documents
-WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND acl && %(principals)s::text[]
+LEFT JOIN cut_documents AS cut ON cut.tenant_id = documents.tenant_id AND cut.document_id = documents.document_id
+WHERE documents.tenant_id = %(tenant_id)s
+  AND documents.document_id = %(document_id)s
+  AND documents.acl && %(principals)s::text[]

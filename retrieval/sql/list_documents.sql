@@ -1,7 +1,8 @@
 -- Documents the caller may see, by uri, after one of them.
 SELECT documents.document_id, documents.uri, documents.title, documents.content_type, documents.language,
-       documents.metadata, documents.version, documents.chunk_count, documents.updated_at
+       documents.metadata, documents.version, coalesce(cut.chunk_count, 0) AS chunk_count, documents.updated_at
 FROM documents
+LEFT JOIN cut_documents AS cut ON cut.tenant_id = documents.tenant_id AND cut.document_id = documents.document_id
 LEFT JOIN document_fields AS described
        ON described.tenant_id = documents.tenant_id AND described.document_id = documents.document_id
 WHERE documents.tenant_id = %(tenant_id)s

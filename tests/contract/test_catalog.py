@@ -7,7 +7,7 @@ from importlib import resources
 import psycopg
 import pytest
 
-REFERENCE = {"tenants", "api_keys", "index_profile"}
+REFERENCE = {"tenants", "api_keys", "generations"}
 LOCAL = {
     "alembic_version",
     "procrastinate_jobs",
@@ -111,6 +111,7 @@ def test_the_app_role_is_an_ordinary_one(catalog: Catalog) -> None:
         "ingest.syncing",
         "ingest.deleting",
         "ingest.doctor",
+        "ingest.generations",
     ],
 )
 def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:
@@ -121,7 +122,7 @@ def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:
         r"|spending_accounts|spending_calls|spending_windows|budgets|cached_answers|answer_claims"
         r"|kept_answers|kept_events|kept_sources|jobs|revisions|uploads"
         r"|webhook_endpoints|webhook_secrets|webhook_messages|webhook_deliveries"
-        r"|sync_sources|sync_items|deletion_receipts|deleted_documents|chunk_contexts)\b"
+        r"|sync_sources|sync_items|deletion_receipts|deleted_documents|chunk_contexts|cut_documents)\b"
     )
     for file in resources.files(package).joinpath("sql").iterdir():
         text = re.sub(r"--.*", "", file.read_text())

@@ -22,6 +22,7 @@ from ingest.store import EmbeddedDocument, TenantWriter, add_tenant, open_writer
 from retrieval.access import Caller, TenantId, caller, tenant_id
 from retrieval.answering import answer
 from retrieval.caching.wording import normalised, telling_words
+from retrieval.database.generations import FIRST
 from retrieval.database.store import open_store
 from retrieval.domain import NOTHING_SPENT, AnswerFinished, Origin, PassagesFound, Question, Served, Tier, Usage
 from retrieval.engine import Engine
@@ -221,7 +222,7 @@ class World:
         match step:
             case Put(tenant, uri, text, acl):
                 before = self.known.get((tenant, uri))
-                self.writers[tenant].replace([_document(uri, text, acl)])
+                self.writers[tenant].replace([_document(uri, text, acl)], FIRST)
                 self.known[tenant, uri] = Known(text, acl, before.version + 1 if before else 1)
             case Describe(tenant, uri, acl) if (tenant, uri) in self.known:
                 self.writers[tenant].describe([_source(uri, acl)])
@@ -290,7 +291,7 @@ def database(server: str) -> Iterator[str]:
     for dsn in new_database(server):
         with psycopg.connect(dsn) as connection:
             connection.execute(
-                "INSERT INTO index_profile VALUES (1, %s, %s)", [WordEmbedder.name, WordEmbedder.dimensions]
+                "INSERT INTO generations VALUES (1, %s, %s)", [WordEmbedder.name, WordEmbedder.dimensions]
             )
         yield dsn
 
@@ -350,4 +351,4 @@ def _document(uri: str, text: str, acl: frozenset[str]) -> EmbeddedDocument:
     )
     document = Document(title=uri, text=text, blocks=(), page_starts=(), content_type="text/plain")
     parsed = Parsed(source=_source(uri, acl), document=document, language="en", fingerprint=f"{uri}{text}".encode())
-    return EmbeddedDocument(parsed=parsed, chunks=(chunk,), vectors=WordEmbedder().embed_documents([text]))
+    return EmbeddedDocument(parsed=parsed, chunks=(chunk,), recipe="", vectors=WordEmbedder().embed_documents([text]))

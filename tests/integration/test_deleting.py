@@ -17,13 +17,15 @@ from ingest.deleting.belongings import GO_WITH_A_TENANT
 from ingest.deleting.documents import delete_documents, delete_matching, find_matching
 from ingest.deleting.receipts import Deletion, find_receipt, list_receipts, verify
 from ingest.deleting.tenants import delete_tenant
+from ingest.generations.building import build
 from ingest.indexing import build_vector_index
 from ingest.store import EmbeddedDocument, document_id_of
 from pincite import app
 from retrieval.access import caller, tenant_id
+from retrieval.database.generations import TABLES, Generation
 from retrieval.database.store import open_store
 from retrieval.domain import Question
-from retrieval.engine import IndexProfile, open_engine
+from retrieval.engine import open_engine
 from retrieval.errors import InputError, InvalidFilter, NotFound, StoreUnavailable, TenantLeaving
 from retrieval.filter_json import parse_filter
 from retrieval.keys import create_key, find_key, list_keys
@@ -31,6 +33,7 @@ from retrieval.searching import retrieve
 from retrieval.spending.budgets import Budget, set_budget
 from tests.conftest import new_database, on_database
 from tests.fakes import WordEmbedder
+from tests.generations import added
 from tests.integration.test_ingest import everything
 from tests.placing import emptied, made, place, source
 
@@ -50,7 +53,7 @@ def filled(database: str) -> str:
     place(database, "acme", *map(report, (2018, 2019, 2024)))
     place(database, "rival", made(source("rival.md"), "The rival's pump."))
     for tenant in ("acme", "rival"):
-        profile = IndexProfile(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
+        profile = Generation(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
         build_vector_index(database, tenant_id(tenant), profile, 0)
     return database
 
@@ -91,12 +94,37 @@ def test_what_is_left_is_what_never_saw_the_document(filled: str) -> None:
     assert deleted == everything(filled)
 
 
+def test_a_generation_that_is_built_forgets_too(dsn: str) -> None:
+    """A document, and then a tenant, goes from every generation; the receipt counts all rows of it, and would see one
+    that was left in any."""
+    place(dsn, "acme", *map(report, (2018, 2019)))
+    rebuild = added(dsn, "strange")
+    build(rebuild)
+    built = sql.Identifier(rebuild.generation.schema, "cut_documents")
+    receipt = delete_documents(deletion(dsn), uris=["2018/report.md"])
+    assert (receipt.removed["documents"], receipt.removed["cut_documents"]) == (1, 2)
+    assert verify(dsn, tenant_id("acme"), receipt.receipt_id).holds
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute(sql.SQL("SELECT count(*) FROM {}").format(built)).fetchone() == (1,)
+        connection.execute("SET session_replication_role = replica")
+        again = sql.SQL("INSERT INTO {} SELECT tenant_id, %s, 1, '', 0, '' FROM tenants").format(built)
+        connection.execute(again, [document_id_of(tenant_id("acme"), "2018/report.md")])
+    assert verify(dsn, tenant_id("acme"), receipt.receipt_id).left == {"cut_documents": 1}
+    delete_tenant(deletion(dsn))
+    assert build(rebuild) == 0
+    with psycopg.connect(dsn) as connection:
+        for table in TABLES:
+            name = sql.Identifier(rebuild.generation.schema, table)
+            assert connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone() == (0,), table
+
+
 def test_the_receipt_says_what_went_and_when_and_holds(filled: str) -> None:
     """Rows by table, who asked, since when; no word of the document; found again, and verified."""
     told: list[float] = []
     receipt = delete_documents(replace(deletion(filled), invisible=told.append), uris=["2018/report.md"])
     assert receipt.removed == {
-        "grants": 2, "document_fields": 1, "chunk_terms": 2, "embeddings": 2, "chunks": 2, "documents": 1
+        "grants": 2, "document_fields": 1, "chunk_terms": 2, "embeddings": 2, "chunks": 2, "cut_documents": 1,
+            "documents": 1,
     }  # fmt: skip
     assert (receipt.state, receipt.scope, receipt.asked_by, receipt.documents) == ("complete", "documents", "test", 1)
     assert receipt.asked_at < receipt.invisible_at

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -16,11 +17,12 @@ from ingest.deleting.receipts import Deletion
 from ingest.doctor.checkup import Checkup, examine
 from ingest.doctor.findings import Finding, exit_code
 from ingest.doctor.server import disk_findings, ledger_findings, pgvector_findings, server_findings
+from ingest.generations.building import build
 from ingest.indexing import build_vector_index
 from ingest.store import add_tenant, open_writer
 from pincite import app
 from retrieval.access import NOBODY, TenantId, tenant_id
-from retrieval.engine import IndexProfile
+from retrieval.database.generations import Generation
 from retrieval.errors import NotFound
 from retrieval.keys import create_key
 from retrieval.models.protocols import Embedder
@@ -28,11 +30,12 @@ from retrieval.settings import DatabaseSettings
 from tests.conftest import new_database, on_database
 from tests.damages import DAMAGES, damage
 from tests.fakes import WordEmbedder
+from tests.generations import added
 from tests.integration.test_ingest import everything
-from tests.placing import emptied, made, place, source
+from tests.placing import RECIPE, emptied, made, place, source
 
 ACME = tenant_id("acme")
-PROFILE = IndexProfile(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
+PROFILE = Generation(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
 OURS = {"pgvector_version"}
 """True of the server that the tests run on, and nothing that they could mend."""
 ONLY_SAID: dict[str, str] = {
@@ -212,7 +215,7 @@ def test_whatever_was_written_and_deleted_the_index_is_sound(database: str, oper
             described = source(uri, acl, metadata)
             match what:
                 case "put":
-                    writer.replace([made(described, "\n".join(lines))])
+                    writer.replace([made(described, "\n".join(lines))], PROFILE.generation_id)
                 case "describe":
                     writer.describe([described])
                 case "remove":
@@ -241,3 +244,28 @@ def test_the_command_says_it_for_people_and_for_programs(sound: str) -> None:
     assert ("wrong_language_statistics", "acme", 1) in [(each["code"], each["tenant"], each["count"]) for each in found]
     assert "mended" in doctor("--fix")[1]
     assert doctor()[0] == 0
+
+
+def test_each_generation_is_examined(dsn: str) -> None:
+    """What is wrong in one that is built beside the live one is found and mended there; what it lacks is told."""
+    place(dsn, "acme", made(source("a.md"), "The red pump needs oil.\nIts filter lasts."))
+    rebuild = added(dsn, "strange")
+    build(rebuild)
+    assert found_in(dsn, index_from=10) == []
+    damage(dsn, "UPDATE pincite_g2.language_statistics SET chunk_count = 99")
+    [found] = found_in(dsn, index_from=10, fix=True)
+    assert (found.code, found.mended) == ("wrong_language_statistics", True)
+    assert "generation 2" in found.what
+    place(dsn, "acme", made(source("b.md"), "Vacation is 25 days."))
+    assert [(each.code, each.severity) for each in found_in(dsn, index_from=10)] == [("unmade_documents", "info")]
+
+
+def test_cuts_of_another_recipe_are_told(dsn: str) -> None:
+    """Documents that would be cut otherwise today are counted, and nothing is wrong with them."""
+    place(dsn, "acme", made(source("a.md"), "The red pump needs oil."))
+    checkup = Checkup(
+        dsn=dsn, settings=on_database(dsn).database, index_from=10, embedder=WordEmbedder(), recipe=RECIPE
+    )
+    assert [each.code for each in examine(checkup) if each.code not in OURS] == []
+    found = examine(replace(checkup, recipe="another"))
+    assert [(each.code, each.severity) for each in found if each.code not in OURS] == [("old_cuts", "info")]

@@ -11,9 +11,9 @@ from pgvector.psycopg import register_vector
 from evals.benchmarks.made_up_chunks import CHUNKS_PER_DOCUMENT, DIMENSIONS, LOTS, MadeUpTenant, document_id, load
 from ingest.indexing import build_vector_index, tidy
 from retrieval.access import Caller, caller
+from retrieval.database.generations import Generation
 from retrieval.database.store import Store, open_store
 from retrieval.domain import DensePath
-from retrieval.engine import IndexProfile
 from retrieval.filters import AllOf, Exists, Filter, Not, OneOf, Within
 from retrieval.search import planning
 from retrieval.search.filtering import narrow
@@ -40,7 +40,7 @@ def database(server: str) -> Iterator[str]:
         with psycopg.connect(dsn, autocommit=True) as connection:
             register_vector(connection)
             load(connection, TENANT)
-        build_vector_index(dsn, TENANT.tenant, IndexProfile(embedder="made-up", dimensions=DIMENSIONS), 0)
+        build_vector_index(dsn, TENANT.tenant, Generation(embedder="made-up", dimensions=DIMENSIONS), 0)
         tidy(dsn)
         yield dsn
 

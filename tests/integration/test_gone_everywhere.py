@@ -21,7 +21,7 @@ from ingest.indexing import build_vector_index
 from ingest.store import document_id_of
 from pincite import app as commands
 from retrieval.access import tenant_id
-from retrieval.engine import IndexProfile
+from retrieval.database.generations import Generation
 from retrieval.filter_json import parse_filter
 from retrieval.keys import create_key
 from retrieval.settings import CacheSettings, Settings
@@ -269,6 +269,8 @@ COMMANDS = {
     "worker": None,
     "jobs": "documents of a job",
     "webhooks": None,
+    "reembed": None,  # counts
+    "generations": None,
     "delete": None,  # prints receipts
     "receipts": None,
     "doctor": None,  # counts and codes
@@ -306,7 +308,7 @@ async def world(database: str) -> AsyncIterator[World]:
     emptied(database)
     place(database, "acme", made(source(URI, metadata={"lamp": 7}), TEXT))
     place(database, "acme", made(source("other.md"), "The north gate closes at eight in the evening."))
-    build_vector_index(database, ACME, IndexProfile(embedder=WordEmbedder.name, dimensions=64), 0)
+    build_vector_index(database, ACME, Generation(embedder=WordEmbedder.name, dimensions=64), 0)
     key = create_key(database, ACME, "all", {"query", "explain", "admin", "documents"}, {"user:ada"})
     with scripted_llm(answer(WORDS)) as llm:
         async with process(database, llm, served=True, lease=3.0) as here, process(database, llm, served=True) as there:

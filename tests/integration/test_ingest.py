@@ -41,7 +41,8 @@ def everything(dsn: str) -> list[object]:
         return [
             connection.execute(query).fetchall()
             for query in (
-                "SELECT document_id, uri, title, acl, metadata, content, chunk_count FROM documents ORDER BY 1",
+                "SELECT document_id, uri, title, acl, metadata, content, blocks FROM documents ORDER BY 1",
+                "SELECT tenant_id, document_id, recipe, chunk_count FROM cut_documents ORDER BY 1, 2",
                 "SELECT * FROM chunks ORDER BY tenant_id, document_id, ordinal",
                 "SELECT tenant_id, document_id, ordinal, embedding::text FROM embeddings ORDER BY 1, 2, 3",
                 "SELECT tenant_id, document_id, ordinal, term_keys, weights::text FROM chunk_terms ORDER BY 1, 2, 3",
@@ -133,7 +134,8 @@ def counted_right(dsn: str) -> None:
         assert (
             principals
             == connection.execute(
-                "SELECT tenant_id, principal, sum(chunk_count) FROM documents, unnest(acl) principal"
+                "SELECT tenant_id, principal, sum(chunk_count) FROM documents JOIN cut_documents"
+                " USING (tenant_id, document_id), unnest(acl) principal"
                 " WHERE chunk_count > 0 GROUP BY 1, 2 ORDER BY 1, 2"
             ).fetchall()
         )
@@ -150,7 +152,8 @@ def counted_right(dsn: str) -> None:
         assert (
             languages
             == connection.execute(
-                "SELECT tenant_id, language, sum(chunk_count) FROM documents GROUP BY 1, 2 ORDER BY 1, 2"
+                "SELECT tenant_id, language, sum(chunk_count) FROM documents JOIN cut_documents"
+                " USING (tenant_id, document_id) GROUP BY 1, 2 ORDER BY 1, 2"
             ).fetchall()
         )
 
@@ -190,7 +193,7 @@ def test_dry_run_changes_nothing(dsn: str, folder: Path, words: WordEmbedder) ->
     assert len(report.indexed) == 3
     assert words.embedded == []
     with psycopg.connect(dsn) as connection:
-        for table in ("tenants", "documents", "index_profile"):
+        for table in ("tenants", "documents", "generations"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)  # noqa: S608
 
 

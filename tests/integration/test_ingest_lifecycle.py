@@ -16,7 +16,7 @@ from psycopg import sql
 from ingest import pipeline
 from ingest.domain import Failure, IngestReport
 from ingest.examining import Parsed, Unchanged, examine
-from ingest.indexing import build_vector_index, claim_profile
+from ingest.indexing import build_vector_index, claim_generation
 from ingest.pipeline import ingest
 from ingest.sources import Request, select
 from retrieval.access import caller, tenant_id
@@ -271,7 +271,7 @@ def test_runs_that_end_at_once_make_one_vector_index(dsn: str, docs: Path, words
     for at in range(30):
         (docs / f"{at}.md").write_text(f"# Valve {at}\n\nValve {at} was opened.\n")
     ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
-    profile = claim_profile(dsn, words)
+    profile = claim_generation(dsn, words)
     with ThreadPoolExecutor(3) as threads:
         for _ in range(3):
             with psycopg.connect(dsn, autocommit=True) as connection:
@@ -369,7 +369,7 @@ def test_a_refused_document_costs_itself_only(dsn: str, docs: Path) -> None:
     report = ingest_folder(dsn, _Immeasurable(), "acme", Request(paths=(docs,), acl=EVERYONE))
     assert [(failure.uri, failure.reason) for failure in report.failures] == [("docs/pump.md", "refused_by_database")]
     assert report.indexed == ("docs/leave.txt",)
-    assert list(column(dsn, "chunk_count")) == ["docs/leave.txt"]
+    assert list(column(dsn, "uri")) == ["docs/leave.txt"]
     counted_right(dsn)
 
 

@@ -11,10 +11,10 @@ from psycopg import sql
 
 from ingest.indexing import build_vector_index, tidy
 from retrieval.access import caller
+from retrieval.database.generations import Generation
 from retrieval.database.plans import QueryPlan
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import Store, open_store
-from retrieval.engine import IndexProfile
 from retrieval.filters import AllOf, OneOf, Within
 from retrieval.search.legs import Hit
 from retrieval.search.narrowing import ANYTHING, Narrowing, compiled
@@ -27,13 +27,14 @@ BIG = caller("big", ["group:a"])
 FILL = """
     INSERT INTO tenants (tenant_id) VALUES ('big'), ('small');
     INSERT INTO documents (tenant_id, document_id, uri, title, acl, metadata, language, content_type, content,
-                           page_starts, fingerprint, version, chunk_count, updated_at)
+                           page_starts, fingerprint, version, updated_at)
     SELECT CASE WHEN n % 5 = 0 THEN 'small' ELSE 'big' END, md5('d' || n)::uuid, 'd/' || n, 't',
            ARRAY[CASE WHEN n % 2 = 0 THEN 'group:a' ELSE 'group:b' END], '{}', 'en', 'text/plain', 'x',
-           '{}', '', 1, 10, now()
+           '{}', '', 1, now()
     FROM generate_series(1, 1500) AS n;
     INSERT INTO document_fields (tenant_id, document_id, fields)
     SELECT tenant_id, document_id, jsonb_build_object('metadata.lot', (random() * 1000)::integer) FROM documents;
+    INSERT INTO cut_documents SELECT tenant_id, document_id, 1, '', 10, '' FROM documents;
     INSERT INTO chunks (tenant_id, document_id, ordinal, heading_path, sections, context, text, char_start, char_end,
                         page_starts, token_count)
     SELECT tenant_id, document_id, n, '{}', '[]', '', 'x', 0, 1, '{}', 1
@@ -65,7 +66,7 @@ async def store(server: str) -> AsyncIterator[Store]:
             for statement in FILL.split(";"):
                 connection.execute(statement)
             connection.execute("ANALYZE")
-        build_vector_index(dsn, BIG.tenant, IndexProfile(embedder="random", dimensions=8), 0)
+        build_vector_index(dsn, BIG.tenant, Generation(embedder="random", dimensions=8), 0)
         tidy(dsn)
         async with open_store(dsn, on_database(dsn).database.model_copy(update={"database_pool_size": 1})) as opened:
             yield opened

@@ -15,8 +15,9 @@ from psycopg import sql
 
 from ingest.indexing import build_vector_index
 from retrieval.access import caller
+from retrieval.database.generations import Generation
 from retrieval.domain import DensePath, Question
-from retrieval.engine import Engine, IndexProfile, open_engine
+from retrieval.engine import Engine, open_engine
 from retrieval.search import planning, shadowing
 from retrieval.search.legs import Hit, dense_leg
 from retrieval.search.narrowing import ANYTHING
@@ -29,18 +30,19 @@ from tests.fakes import WordEmbedder
 
 ADA = caller("north", ["group:a"])
 CHUNKS = 3000
-PROFILE = IndexProfile(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
+PROFILE = Generation(embedder=WordEmbedder.name, dimensions=WordEmbedder.dimensions)
 FILL = """
     INSERT INTO tenants (tenant_id) VALUES ('north');
-    INSERT INTO index_profile VALUES (1, 'words-64', 64);
+    INSERT INTO generations VALUES (1, 'words-64', 64);
     INSERT INTO documents (tenant_id, document_id, uri, title, acl, metadata, language, content_type, content,
-                           page_starts, fingerprint, version, chunk_count, updated_at)
+                           page_starts, fingerprint, version, updated_at)
     SELECT 'north', md5('d' || n)::uuid, 'd/' || n, 't', '{group:a}', '{}', 'en', 'text/plain', 'x', '{}',
-           '', 1, 1, now()
+           '', 1, now()
     FROM generate_series(1, %(chunks)s) AS n;
     INSERT INTO grants SELECT tenant_id, 'group:a', document_id FROM documents;
     INSERT INTO principal_statistics VALUES ('north', 'group:a', %(chunks)s);
     INSERT INTO language_statistics VALUES ('north', 'en', %(chunks)s);
+    INSERT INTO cut_documents SELECT tenant_id, document_id, 1, '', 1, '' FROM documents;
     INSERT INTO chunks (tenant_id, document_id, ordinal, heading_path, sections, context, text, char_start, char_end,
                         page_starts, token_count)
     SELECT tenant_id, document_id, 0, '{}', '[]', '', 'x', 0, 1, '{}', 1 FROM documents;

@@ -11,7 +11,10 @@ import psycopg
 import pytest
 
 from ingest.domain import IngestReport
+from ingest.generations.building import build, forget_outdated
 from ingest.pipeline import Run, ingest
+from ingest.recipes import cut_recipe
+from ingest.situating.remembering import kept_words
 from ingest.situating.situator import PAYER, open_situator
 from ingest.sources import Request, select
 from ingest.store import open_writer
@@ -26,6 +29,7 @@ from retrieval.settings import IngestSettings, Settings
 from retrieval.spending.budgets import Budget, set_budget
 from tests.conftest import on_database
 from tests.fakes import WordEmbedder
+from tests.generations import MirroredEmbedder, added
 from tests.llm_servers.scripted import Script, ScriptedLlm, answer, scripted_llm, slow_drip, status
 from tests.unit.test_chunking import prose
 
@@ -202,3 +206,29 @@ def test_it_needs_a_model(dsn: str, folder: Path) -> None:
     settings = replace(on_database(dsn), ingest=IngestSettings(context_written=True))
     with pytest.raises(InvalidSettings, match="PINCITE_LLM_MODEL"):
         ingested(settings, folder)
+
+
+def test_another_generation_puts_kept_words_to_use(dsn: str, folder: Path) -> None:
+    """Built without asking the model: chunks that are cut as before get their words, the document counts as whole;
+    without the words it is to be made anew by the next ingest."""
+    with scripted_llm(answer("The zebra manual.")) as server:
+        settings = on(dsn, server)
+        ingested(settings, folder)
+        asked = len(server.requests)
+        words = kept_words(settings, MirroredEmbedder())
+        assert words is not None
+        rebuild = replace(added(dsn, "mirrored"), words=words, settings=settings.ingest)
+        build(rebuild)
+        assert len(server.requests) == asked
+        chunks = "SELECT document_id, ordinal, context, text, token_count FROM {}.chunks ORDER BY 1, 2"
+        assert rows(dsn, chunks.format("pincite_g2")) == rows(dsn, chunks.format("public"))
+        whole = cut_recipe(MirroredEmbedder(), settings.ingest, words.recipe)
+        assert rows(dsn, "SELECT recipe FROM pincite_g2.cut_documents") == [(whole,)]
+        with psycopg.connect(dsn) as connection:
+            connection.execute("DELETE FROM chunk_contexts")
+            connection.execute("DELETE FROM pincite_g2.cut_documents")
+        build(rebuild)
+        assert {context for (context,) in rows(dsn, "SELECT context FROM pincite_g2.chunks")} == {"Pumps"}
+        assert rows(dsn, "SELECT recipe FROM pincite_g2.cut_documents") != [(whole,)]
+        forget_outdated(rebuild)
+        assert build(rebuild) == 0

@@ -16,13 +16,16 @@ from pathlib import Path
 import httpx2
 import psycopg
 
+from ingest.embedding import Configured, embedding
+from ingest.generations.building import Rebuild
 from ingest.queueing.records import SettledRevision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import work
 from retrieval.access import tenant_id
 from retrieval.models.protocols import Vectors
 from tests.fakes import WordEmbedder
-from tests.queues import hand_in, rows, states, submission, texts, workshop
+from tests.generations import added, configured, moved, opened
+from tests.queues import hand_in, rows, states, submission, texts, turn, waiting_turns, workshop
 
 BETA = tenant_id("beta")
 
@@ -167,3 +170,42 @@ def test_the_command_works_until_it_is_told_to_stop(dsn: str) -> None:
     )
     assert "succeeded: indexed 1" in shown.stdout
     assert "pump.txt indexed (attempts 1)" in shown.stdout
+
+
+def test_a_worker_follows_the_index_to_another_model(dsn: str) -> None:
+    """What is handed in after the index moved is embedded by the model that is live then, without a restart."""
+    shop = replace(workshop(dsn), embedding=embedding(dsn, Configured(configured("words"), opened)))
+    hand_in(dsn, submission("before.txt"))
+    turn(shop)
+    moved(added(dsn, "strange"))
+    hand_in(dsn, submission("after.txt"))
+    turn(shop)
+    assert states(dsn) == {"before.txt": "indexed", "after.txt": "indexed"}
+    assert rows(dsn, "SELECT DISTINCT vector_dims(embedding) FROM pincite_g2.embeddings") == [(96,)]
+    assert rows(dsn, "SELECT count(*) FROM pincite_g2.cut_documents") == [(2,)]
+
+
+def test_a_move_in_the_middle_of_a_turn_settles_nothing(dsn: str) -> None:
+    """Documents that were embedded by the model of before wait again, and the next turn takes the new one."""
+
+    class Moving(WordEmbedder):
+        def embed_documents(self, texts: Sequence[str]) -> Vectors:
+            if armed:
+                moved(armed.pop())
+            return super().embed_documents(texts)
+
+    armed: list[Rebuild] = []
+    moving = Configured(
+        configured("words"), lambda settings: Moving() if settings.model == "words" else opened(settings)
+    )
+    shop = replace(workshop(dsn), embedding=embedding(dsn, moving))
+    hand_in(dsn, submission("before.txt"))
+    turn(shop)
+    armed.append(added(dsn, "strange"))
+    hand_in(dsn, submission("meanwhile.txt"))
+    turn(shop)
+    assert states(dsn)["meanwhile.txt"] == "queued"
+    assert waiting_turns(dsn)
+    turn(shop, turn_id=2)
+    assert states(dsn)["meanwhile.txt"] == "indexed"
+    assert rows(dsn, "SELECT DISTINCT vector_dims(embedding) FROM pincite_g2.embeddings") == [(96,)]

@@ -1,8 +1,8 @@
--- Documents that say they have another number of chunks than there are.
-SELECT documents.document_id
-FROM documents
+-- Documents that say they were cut into another number of chunks than there are.
+SELECT cut.document_id
+FROM cut_documents AS cut
 LEFT JOIN (
     SELECT document_id, count(*) AS chunk_count FROM chunks WHERE tenant_id = %(tenant_id)s GROUP BY document_id
-) AS counted ON counted.document_id = documents.document_id
-WHERE documents.tenant_id = %(tenant_id)s AND documents.chunk_count <> coalesce(counted.chunk_count, 0)
+) AS counted ON counted.document_id = cut.document_id
+WHERE cut.tenant_id = %(tenant_id)s AND cut.chunk_count <> coalesce(counted.chunk_count, 0)
 LIMIT %(most)s

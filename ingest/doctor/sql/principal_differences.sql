@@ -1,8 +1,8 @@
 SELECT count(*) AS found
 FROM (
-    SELECT grants.principal, sum(documents.chunk_count) AS chunk_count
+    SELECT grants.principal, sum(cut.chunk_count) AS chunk_count
     FROM grants
-    JOIN documents ON documents.tenant_id = grants.tenant_id AND documents.document_id = grants.document_id
+    JOIN cut_documents AS cut ON cut.tenant_id = grants.tenant_id AND cut.document_id = grants.document_id
     WHERE grants.tenant_id = %(tenant_id)s
     GROUP BY grants.principal
 ) AS counted

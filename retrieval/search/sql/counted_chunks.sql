@@ -5,6 +5,7 @@ WITH granted AS MATERIALIZED (
     WHERE grants.tenant_id = %(tenant_id)s AND grants.principal = ANY (%(principals)s::text[])
     LIMIT %(bound)s
 )
-SELECT (SELECT count(*) FROM granted) < %(bound)s AS complete, coalesce(sum(documents.chunk_count), 0)::bigint AS chunk_count
+SELECT (SELECT count(*) FROM granted) < %(bound)s AS complete,
+       coalesce(sum(cut.chunk_count), 0)::bigint AS chunk_count
 FROM (SELECT DISTINCT granted.document_id FROM granted) AS visible
-JOIN documents ON documents.tenant_id = %(tenant_id)s AND documents.document_id = visible.document_id
+JOIN cut_documents AS cut ON cut.tenant_id = %(tenant_id)s AND cut.document_id = visible.document_id

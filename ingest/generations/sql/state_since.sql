@@ -1,0 +1,1 @@
+SELECT changed_at FROM generations WHERE generation_id = %(generation_id)s

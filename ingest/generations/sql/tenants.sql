@@ -1,0 +1,1 @@
+SELECT tenant_id FROM tenants WHERE leaving_at IS NULL ORDER BY tenant_id
