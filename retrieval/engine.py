@@ -23,7 +23,7 @@ from retrieval.generation.llm import Llm
 from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder, Reranker
 from retrieval.search.shadowing import ShadowSearches, shadow_searches
-from retrieval.serving import Closable, LoadEmbedder, Missing, Models
+from retrieval.serving import Closable, LoadEmbedder, Missing, Models, Serving
 from retrieval.settings import Settings
 from retrieval.spending.books import LedgerBooks
 from retrieval.spending.ledger import Ledger
@@ -67,9 +67,16 @@ class Engine:
         if self._generation is None:
             live = live_one(await self.store.generations())
             if live is not None:
-                check_embedder(live, self.embedder)
-                self.move(live, self.embedder, self.reranker)
+                serving = await self._serving(live)
+                self.move(live, serving.embedder, serving.reranker)
         return self._generation
+
+    async def _serving(self, first: Generation) -> Serving:
+        """The models for the first generation that is met: those at hand, unless it was moved to others since."""
+        if self.models is None or not first.opening or isinstance(self.embedder, Missing):
+            check_embedder(first, self.embedder)
+            return Serving(embedder=self.embedder, reranker=self.reranker)
+        return await self.models.of(first)
 
     async def pinned(self) -> "Engine":
         """This engine as it is now: it stays on one generation of the index, wherever this one moves. Raises like

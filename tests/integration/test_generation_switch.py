@@ -169,6 +169,15 @@ async def test_an_engine_that_starts_later_opens_the_model_on_record(dsn: str, t
         assert (await asked(engine, 5)).passages[0].passage.uri == "acme/005.md"
 
 
+async def test_an_engine_that_was_there_before_the_index_opens_the_model_on_record(dsn: str, tmp_path: Path) -> None:
+    """Nobody asked it anything until the index was made and had moved on."""
+    async with serving(dsn) as engine:
+        await aside(filled, dsn, tmp_path)
+        await aside(moved, await asyncio.to_thread(added, dsn, "mirrored"))
+        assert (await asked(engine, 5)).passages[0].passage.uri == "acme/005.md"
+        assert engine.store.generation_id == 2
+
+
 async def test_what_belongs_to_no_generation_outlives_them_all(dsn: str, tmp_path: Path) -> None:
     """Bookings and kept answers go on, in processes that were there before and in new ones, when the first is gone."""
     await aside(filled, dsn, tmp_path)
