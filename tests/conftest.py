@@ -96,14 +96,22 @@ async def engine(sample_settings: Settings) -> AsyncIterator[Engine]:
 
 
 def new_database(server: str) -> Iterator[str]:
-    """Creates a database, migrates it, drops it at the end."""
+    """A migrated database, dropped at the end."""
     name = f"test_{next(_databases)}"
+    created, migrated = sql.Identifier(name), sql.Identifier(migrated_database(server))
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        created = make_conninfo(server, dbname=name)
-        migrations.upgrade(created)
-        yield created
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(created, migrated))
+        yield make_conninfo(server, dbname=name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(created))
+
+
+@cache
+def migrated_database(server: str) -> str:
+    """The name of a database that others are copied from: migrated once, then left alone."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE migrated")
+    migrations.upgrade(make_conninfo(server, dbname="migrated"))
+    return "migrated"
 
 
 def on_database(dsn: str) -> Settings:

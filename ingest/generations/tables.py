@@ -7,7 +7,7 @@ from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.rows import class_row
 
 from ingest.rows import Row
@@ -73,7 +73,7 @@ def patiently(connection: psycopg.Connection[Any], step: Callable[[], None]) -> 
             with connection.transaction():
                 step()
                 return
-        except LockNotAvailable:
+        except (LockNotAvailable, DeadlockDetected):
             if not left:
                 raise
             time.sleep(0.25)

@@ -44,7 +44,7 @@ class Script:
     hang_at_end: bool = False
     cut_at_end: bool = False
     done: bool = True
-    spoil: Callable[[dict[str, Any]], str] = json.dumps
+    spoil: Callable[[dict[str, Any]], str] = field(default=json.dumps, repr=False)
     """What an embedding or a ranking is turned into before it is sent."""
 
 
