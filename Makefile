@@ -13,6 +13,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
+# Processes that test at once; each has a Postgres server and the models of its own, about 2 GB.
+WORKERS ?= 2
+
 .PHONY: help demo test lint format eval faults attacks kills bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
 	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token bench-fairness bench-reembedding clean
 .DELETE_ON_ERROR:
@@ -25,7 +28,7 @@ demo: $(VENV)/.installed ## Ingest the sample documents and serve the page (ARGS
 
 test: lint ## Run what CI runs: lint, tests, golden questions, demo
 	@sh tests/install_packages.sh
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 	$(BIN)/pincite eval
 	$(BIN)/pincite demo --once
 

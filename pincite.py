@@ -1,50 +1,65 @@
 """The console script: every room's commands under one name."""
 
 import sys
+from importlib import import_module
 
 import structlog
 import typer
+from typer._click import Command, Context
+from typer.core import TyperGroup
 
-from api.cli import serve
-from evals.cli import eval_command
-from evals.demo import demo_command
-from evals.reembedding.cli import generations, reembed_command
-from ingest.cli import ingest_command
-from ingest.deleting.cli import delete_command, receipts
-from ingest.doctor.cli import doctor_command
-from ingest.queueing.cli import jobs, worker_command
-from ingest.syncing.cli import sync_command
-from ingest.webhooks.cli import webhooks
-from retrieval.cli import ask_command, budgets, database, explain_command, keys, usage_command
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
 from retrieval.settings import TelemetrySettings, read_group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Answers questions from your own documents, and cites the exact place.",
-)
-app.command("ingest")(ingest_command)
-app.command("sync")(sync_command)
-app.command("delete")(delete_command)
-app.command("doctor")(doctor_command)
-app.command("reembed")(reembed_command)
-app.command("ask")(ask_command)
-app.command("explain")(explain_command)
-app.command("usage")(usage_command)
-app.command("serve")(serve)
-app.command("worker")(worker_command)
-app.command("eval")(eval_command)
-app.command("demo")(demo_command)
-app.add_typer(jobs, name="jobs")
-app.add_typer(keys, name="keys")
-app.add_typer(receipts, name="receipts")
-app.add_typer(budgets, name="budgets")
-app.add_typer(webhooks, name="webhooks")
-app.add_typer(generations, name="generations")
-app.add_typer(database, name="db")
+_COMMANDS = {
+    "ingest": "ingest.cli:ingest_command",
+    "sync": "ingest.syncing.cli:sync_command",
+    "delete": "ingest.deleting.cli:delete_command",
+    "doctor": "ingest.doctor.cli:doctor_command",
+    "reembed": "evals.reembedding.cli:reembed_command",
+    "ask": "retrieval.cli:ask_command",
+    "explain": "retrieval.cli:explain_command",
+    "usage": "retrieval.cli:usage_command",
+    "serve": "api.cli:serve",
+    "worker": "ingest.queueing.cli:worker_command",
+    "eval": "evals.cli:eval_command",
+    "demo": "evals.demo:demo_command",
+    "jobs": "ingest.queueing.cli:jobs",
+    "keys": "retrieval.cli:keys",
+    "receipts": "ingest.deleting.cli:receipts",
+    "budgets": "retrieval.cli:budgets",
+    "webhooks": "ingest.webhooks.cli:webhooks",
+    "generations": "evals.reembedding.cli:generations",
+    "db": "retrieval.cli:database",
+}
+
+
+class _Commands(TyperGroup):
+    """Imports a room when its command is called: `pincite keys` does not wait for the libraries of all others."""
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name].split(":")
+        found = getattr(import_module(module), attribute)
+        room = typer.Typer(pretty_exceptions_enable=False)
+        if isinstance(found, typer.Typer):
+            room.add_typer(found, name=cmd_name)
+        else:
+            room.command(cmd_name)(found)
+        return typer.main.get_group(room).commands[cmd_name]
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def pincite() -> None:
+    """Answers questions from your own documents, and cites the exact place."""
 
 
 def main() -> None:

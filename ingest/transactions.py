@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from retrieval.errors import GenerationChanged, UnreadableDocument
 _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
 _PAUSED = reference_statement("ingest", "writers_paused")
+_LET_GO = reference_statement("ingest", "let_go")
 _PAUSE = 0.1
 """Seconds between two looks whether writers may go on."""
 
@@ -134,3 +135,15 @@ def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         connection = connect(dsn, autocommit=True)
     with connection:
         yield connection
+
+
+@contextmanager
+def locking(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """Like `connected()`, for a session that takes locks: they are free once this is over, not a moment later, when the
+    server notices that the connection was closed."""
+    with connected(dsn) as connection:
+        try:
+            yield connection
+        finally:
+            with suppress(psycopg.Error):
+                connection.execute(_LET_GO.query)

@@ -16,7 +16,7 @@ from ingest.generations.placing import tenants
 from ingest.generations.tables import drop_tables, make_tables, patiently
 from ingest.indexing import MOST_DIMENSIONS, generations
 from ingest.rows import Row
-from ingest.transactions import connected
+from ingest.transactions import connected, locking
 from retrieval.database.errors import store_errors
 from retrieval.database.generations import Generation, State, live_one, search_path
 from retrieval.database.statements import reference_statement, tenant_statement
@@ -183,7 +183,7 @@ def reading_generations(dsn: str) -> Iterator[Generations]:
 @contextmanager
 def open_generations(dsn: str) -> Iterator[Generations]:
     """Raises `Conflict` where another process builds or moves generations, and `StoreUnavailable`."""
-    with connected(dsn) as connection:
+    with locking(dsn) as connection:
         with store_errors():
             locked = connection.execute(reference_statement("ingest.generations", "lock_rebuilding").query).fetchone()
         if locked != (True,):

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from ingest.store import TenantWriter
 from ingest.syncing.domain import Entry, Item
-from ingest.transactions import connected
+from ingest.transactions import locking
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, tenant_statement
@@ -99,7 +99,7 @@ class SourceState(TenantWriter):
 @contextmanager
 def open_state(dsn: str, tenant: TenantId, source: str) -> Iterator[SourceState]:
     """The state of one source, over a connection of its own. Raises `StoreUnavailable`."""
-    with connected(dsn) as connection:
+    with locking(dsn) as connection:
         yield SourceState(connection, tenant, source)
 
 
