@@ -7,9 +7,11 @@ from pathlib import Path
 import psycopg
 
 from ingest.generations.building import build
+from ingest.generations.records import open_generations
 from ingest.sources import Request
 from ingest.store import open_writer
 from retrieval.access import tenant_id
+from retrieval.database.statements import reference_statement
 from retrieval.models.protocols import Vectors
 from tests.conftest import ingest_folder
 from tests.fakes import WordEmbedder
@@ -39,3 +41,15 @@ def test_a_document_deleted_and_written_anew_while_it_is_embedded_is_the_new_one
     with psycopg.connect(dsn) as connection:
         texts = connection.execute("SELECT text FROM pincite_g2.chunks WHERE tenant_id = 'acme'").fetchall()
     assert [text for (text,) in texts] == ["# New\n\nNothing is said here."]
+
+
+def test_a_writer_that_takes_long_fails_no_move(dsn: str, tmp_path: Path) -> None:
+    """Its transaction is not waited for as long as it takes, nor taken for an outage: the move is tried again."""
+    filled(dsn, tmp_path, 1)
+    rebuild = added(dsn, "strange")
+    build(rebuild)
+    with psycopg.connect(dsn) as writing, open_generations(dsn) as generations:
+        writing.execute(reference_statement("ingest", "share_generations").query)
+        assert not generations.make_live(2)
+        writing.rollback()
+        assert generations.make_live(2)
