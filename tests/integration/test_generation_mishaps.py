@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 
+from ingest.doctor.checkup import Checkup, examine
 from ingest.generations.building import build
 from ingest.generations.records import open_generations
 from ingest.sources import Request
@@ -13,9 +14,9 @@ from ingest.store import open_writer
 from retrieval.access import tenant_id
 from retrieval.database.statements import reference_statement
 from retrieval.models.protocols import Vectors
-from tests.conftest import ingest_folder
-from tests.fakes import WordEmbedder
-from tests.generations import EVERYONE, StrangeEmbedder, added, filled
+from tests.conftest import ingest_folder, on_database
+from tests.fakes import TouchyEmbedder, WordEmbedder
+from tests.generations import EVERYONE, StrangeEmbedder, added, filled, moved
 
 
 def test_a_document_deleted_and_written_anew_while_it_is_embedded_is_the_new_one(dsn: str, tmp_path: Path) -> None:
@@ -53,3 +54,21 @@ def test_a_writer_that_takes_long_fails_no_move(dsn: str, tmp_path: Path) -> Non
         assert not generations.make_live(2)
         writing.rollback()
         assert generations.make_live(2)
+
+
+def test_a_document_lost_by_a_forced_move_is_told_and_made_by_its_next_ingest(dsn: str, tmp_path: Path) -> None:
+    """Though its file is the one that is stored: what the model refused once is not taken for unchanged."""
+    filled(dsn, tmp_path, 1)
+    request = Request(paths=(tmp_path / "acme",), acl=EVERYONE)
+    (tmp_path / "acme" / "bad.md").write_text("# Bad\n\nAn unspeakable word.\n")
+    ingest_folder(dsn, WordEmbedder(), "acme", request)
+
+    class Touchy(StrangeEmbedder, TouchyEmbedder):
+        pass
+
+    moved(replace(added(dsn, "strange"), embedder=Touchy()))
+    checkup = Checkup(dsn=dsn, settings=on_database(dsn).database, index_from=10, embedder=StrangeEmbedder(), recipe="")
+    [lost] = [found for found in examine(checkup) if found.code == "refused_documents"]
+    assert (lost.severity, lost.count) == ("error", 1)
+    assert ingest_folder(dsn, StrangeEmbedder(), "acme", request).indexed == ("acme/bad.md",)
+    assert not [found for found in examine(checkup) if found.code == "refused_documents"]
