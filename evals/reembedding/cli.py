@@ -119,10 +119,8 @@ def rollback_command() -> None:
     settings = Settings()
     dsn = prepare_database(settings)
     with open_generations(dsn) as known:
-        before = [each for each in known.all() if each.state == "retired"]
-        if not before:
-            raise Conflict("there is no generation to go back to")
-        _move(known, _rebuild(dsn, before[-1], settings, _loaded(before[-1], settings)))
+        before = known.before()
+        _move(known, _rebuild(dsn, before, settings, _loaded(before, settings)))
 
 
 @generations.command("drop")

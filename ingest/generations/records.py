@@ -69,6 +69,14 @@ class Generations:
                 return each
         raise NotFound(f"there is no generation {generation_id}")
 
+    def before(self) -> Generation:
+        """The one that answered before the live one. Raises `Conflict` where there is none, or it was dropped."""
+        with store_errors():
+            found = self._rows(Generation, "before")
+        if not found:
+            raise Conflict("there is no generation to go back to")
+        return found[0]
+
     def record_opening(self, opening: Mapping[str, object]) -> None:
         """Keeps how the live model is opened, if that is not recorded."""
         with store_errors():

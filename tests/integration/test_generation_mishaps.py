@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from ingest.doctor.checkup import Checkup, examine
 from ingest.generations.building import build
@@ -13,10 +14,11 @@ from ingest.sources import Request
 from ingest.store import open_writer
 from retrieval.access import tenant_id
 from retrieval.database.statements import reference_statement
+from retrieval.errors import Conflict
 from retrieval.models.protocols import Vectors
 from tests.conftest import ingest_folder, on_database
 from tests.fakes import TouchyEmbedder, WordEmbedder
-from tests.generations import EVERYONE, StrangeEmbedder, added, filled, moved
+from tests.generations import EVERYONE, StrangeEmbedder, added, filled, moved, rebuild_of
 
 
 def test_a_document_deleted_and_written_anew_while_it_is_embedded_is_the_new_one(dsn: str, tmp_path: Path) -> None:
@@ -72,3 +74,17 @@ def test_a_document_lost_by_a_forced_move_is_told_and_made_by_its_next_ingest(ds
     assert (lost.severity, lost.count) == ("error", 1)
     assert ingest_folder(dsn, StrangeEmbedder(), "acme", request).indexed == ("acme/bad.md",)
     assert not [found for found in examine(checkup) if found.code == "refused_documents"]
+
+
+def test_going_back_leads_to_where_one_came_from(dsn: str, tmp_path: Path) -> None:
+    """Not to a model that was tried and left in between, though it is the younger one."""
+    filled(dsn, tmp_path, 1)
+    with open_generations(dsn) as generations, pytest.raises(Conflict, match="no generation"):
+        generations.before()
+    moved(added(dsn, "strange"))
+    with open_generations(dsn) as generations:
+        first = generations.before()
+    moved(rebuild_of(dsn, first, WordEmbedder()))
+    moved(added(dsn, "mirrored"))
+    with open_generations(dsn) as generations:
+        assert (generations.live().generation_id, generations.before().generation_id) == (3, 1)
