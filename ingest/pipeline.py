@@ -48,7 +48,7 @@ _TOGETHER = 500
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """How to ingest. `on_document` is told each document's outcome and chunks, for progress; `parsers` are borrowed:
-    without any, `workers` processes of the run's own parse."""
+    without any, `workers` processes of the run's own parse. `new_tenant`: make the tenant, where there is none."""
 
     dsn: str
     tenant: TenantId
@@ -59,6 +59,7 @@ class Run:
     parsers: Parsers | None = None
     prune: bool = False
     dry_run: bool = False
+    new_tenant: bool = True
     on_document: Callable[[str, int], None] = lambda _outcome, _chunks: None
 
 
@@ -108,7 +109,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         gone = selection.gone(known) if run.prune else []
         _revoke(run, writer, known, selection.sources, outcomes)
         generation = check_index(run.dsn, run.embedder) if run.dry_run else claim_generation(run.dsn, run.embedder)
-        if not run.dry_run:
+        if run.new_tenant and not run.dry_run:
             add_tenant(run.dsn, run.tenant)
         for failure in selection.failures:
             outcomes.fail(failure)

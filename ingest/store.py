@@ -74,6 +74,12 @@ class _StoredDocument:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Present:
     document_id: UUID
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Floor:
+    version: int
 
 
 class TenantWriter(TenantTransactions):
@@ -95,9 +101,11 @@ class TenantWriter(TenantTransactions):
         with self._turn() as standing:
             _check_live(standing, generation_id)
             before = self._stored(made.parsed.source.uri for made in documents)
+            [floor] = self._rows(_Floor, _statement("version_floor"))
             self._take_away(standing, [stored.document_id for stored in before.values()])
             placed = [(document_id_of(self._tenant, made.parsed.source.uri), made) for made in documents]
-            rows = [_document_row(placing, made, before.get(made.parsed.source.uri)) for placing, made in placed]
+            versions = [_version_after(before.get(made.parsed.source.uri), floor) for made in documents]
+            rows = [_document_row(*each, version) for each, version in zip(placed, versions, strict=True)]
             self._run_each(_statement("put_document"), rows)
             self._keep_written(placed)
             self._put_cuts([_cut(made, row) for made, row in zip(documents, rows, strict=True)])
@@ -142,6 +150,8 @@ class TenantWriter(TenantTransactions):
         announce(
             self._run, [Event(type="document.deleted", data={"document_id": str(one.document_id)}) for one in gone]
         )
+        if gone:
+            self._run(_statement("raise_floor"), version=max(one.version for one in gone))
         self._uncount(standing, documents)
         for _ in self._in_each(standing):
             self._count(documents, sign=-1)
@@ -248,7 +258,12 @@ def add_tenant(dsn: str, tenant: TenantId) -> None:
         connection.execute(reference_statement("retrieval", "add_tenant").query, {"tenant_id": tenant})
 
 
-def _document_row(document_id: UUID, made: EmbeddedDocument, before: _StoredDocument | None) -> dict[str, Any]:
+def _version_after(before: _StoredDocument | None, floor: _Floor) -> int:
+    """A version that no document of this id ever had."""
+    return (before or floor).version + 1
+
+
+def _document_row(document_id: UUID, made: EmbeddedDocument, version: int) -> dict[str, Any]:
     source, document = made.parsed.source, made.parsed.document
     return {
         "document_id": document_id,
@@ -261,7 +276,7 @@ def _document_row(document_id: UUID, made: EmbeddedDocument, before: _StoredDocu
         "content": document.text,
         "page_starts": list(document.page_starts),
         "fingerprint": made.parsed.fingerprint,
-        "version": before.version + 1 if before else 1,
+        "version": version,
         "blocks": Jsonb(blocks_row(document.blocks)),
         "updated_at": datetime.now(UTC),
     }

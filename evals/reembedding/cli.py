@@ -28,6 +28,7 @@ from retrieval.serving import opening_of, opening_settings
 from retrieval.settings import EmbedderSettings, Settings
 
 if TYPE_CHECKING:
+    from evals.dataset import Dataset
     from evals.reembedding.gate import Verdict
 
 _ON_STDERR = Console(stderr=True)
@@ -63,7 +64,7 @@ def reembed_command(
     Questions go on all the time. Killed, it carries on where it was when it is run again.
     Exit code 0: the new generation is live. 1: it is built, and something speaks against it. 2: it could not be done.
     """
-    settings = Settings()
+    settings, asked = Settings(), _read(questions)
     dsn = prepare_database(settings)
     given = {"provider": provider, "model": model, "base_url": base_url, "max_tokens": max_tokens}
     with open_generations(dsn) as known:
@@ -79,7 +80,7 @@ def reembed_command(
         rebuild = replace(_rebuild(dsn, generation, settings, embedder), rate=rate or float("inf"))
         _build(rebuild, size.chunks)
         known.set_state(generation.generation_id, "ready")
-        _cut_over(known, rebuild, settings, questions, tolerance, force=force)
+        _cut_over(known, rebuild, settings, asked, tolerance, force=force)
 
 
 @generations.command("list")
@@ -102,12 +103,14 @@ def cutover_command(
     force: Force = False,
 ) -> None:
     """Move the index to a generation that is built, if your questions do not speak against it."""
-    settings = Settings()
+    settings, asked = Settings(), _read(questions)
     dsn = prepare_database(settings)
     with open_generations(dsn) as known:
         found = known.named(generation)
         rebuild = _rebuild(dsn, found, settings, _loaded(found, settings))
-        _cut_over(known, rebuild, settings, questions, tolerance, force=force)
+        # Built long ago, it lacks what came since: your questions would hold that against its model.
+        build(rebuild)
+        _cut_over(known, rebuild, settings, asked, tolerance, force=force)
 
 
 @generations.command("rollback")
@@ -116,10 +119,8 @@ def rollback_command() -> None:
     settings = Settings()
     dsn = prepare_database(settings)
     with open_generations(dsn) as known:
-        before = [each for each in known.all() if each.state == "retired"]
-        if not before:
-            raise Conflict("there is no generation to go back to")
-        _move(known, _rebuild(dsn, before[-1], settings, _loaded(before[-1], settings)))
+        before = known.before()
+        _move(known, _rebuild(dsn, before, settings, _loaded(before, settings)))
 
 
 @generations.command("drop")
@@ -159,7 +160,7 @@ def _begun(known: Generations, embedder: Embedder, wanted: EmbedderSettings) -> 
     for each in known.all():
         if each.state in {"building", "ready"}:
             if (each.embedder, each.dimensions) == (embedder.name, embedder.dimensions):
-                return each
+                return known.reopen(each.generation_id, opening_of(wanted))
             raise Conflict(f"generation {each.generation_id}, by {each.embedder}, is begun: drop it first")
     return known.add(embedder, opening_of(wanted))
 
@@ -178,13 +179,13 @@ def _cut_over(
     known: Generations,
     rebuild: Rebuild,
     settings: Settings,
-    questions: Path | None,
+    asked: "Dataset | None",
     tolerance: float,
     *,
     force: bool,
 ) -> None:
-    against = [] if questions is None else list(_judge(settings, questions, rebuild.generation, tolerance).objections)
-    if questions is None:
+    against = [] if asked is None else list(_judge(settings, asked, rebuild.generation, tolerance).objections)
+    if asked is None:
         against.append("no --questions to compare the two by")
     if problems := known.pending(rebuild.generation.generation_id).problems:
         against.append(f"{problems} documents could not be made")
@@ -196,14 +197,22 @@ def _cut_over(
     _move(known, rebuild)
 
 
-def _judge(settings: Settings, questions: Path, generation: Generation, tolerance: float) -> "Verdict":
+def _read(questions: Path | None) -> "Dataset | None":
+    """The questions, read before anything is built. Raises `InputError`."""
+    if questions is None:
+        return None
     try:
-        from evals.reembedding.gate import judge
+        from evals.reembedding.gate import judge  # noqa: F401 - missed now rather than after hours of building
         from evals.reembedding.questions import read_questions
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed: pip install 'pincite[evals]'") from error
-    dataset = read_questions(questions)
-    verdict = asyncio.run(judge(settings, dataset, generation, tolerance, lambda _stage, _count: lambda: None))
+    return read_questions(questions)
+
+
+def _judge(settings: Settings, asked: "Dataset", generation: Generation, tolerance: float) -> "Verdict":
+    from evals.reembedding.gate import judge
+
+    verdict = asyncio.run(judge(settings, asked, generation, tolerance, lambda _stage, _count: lambda: None))
     for each in verdict.judged:
         how = f"{each.questions} questions, p = {each.p_value:.3f}"
         _say(f"{each.measure}: {each.live:.3f} → {each.following:.3f} ({how})")

@@ -69,6 +69,9 @@ def verdict(live: Sequence[Asked], following: Sequence[Asked], tolerance: float)
         for each in judged
         if each.fell(tolerance)
     ]
+    if not all(each.live > 0 for each in judged):
+        # Another tenant's, or nobody's: neither finds anything, and nothing falls.
+        objections.append("the live generation finds nothing that the questions call relevant: they say nothing")
     if degraded:
         objections.append(f"{degraded} questions were served without a part: nothing can be said")
     return Verdict(judged=judged, objections=tuple(objections))

@@ -90,6 +90,7 @@ GO_WITH_A_TENANT = {
     "webhook_messages": ("message_id",),
     "webhook_secrets": ("endpoint_id", "secret_id"),
     "webhook_endpoints": ("endpoint_id",),
+    "version_floors": (),
     "sync_items": ("uri",),
     "sync_sources": ("source",),
     "budgets": ("principal", "period", "unit"),

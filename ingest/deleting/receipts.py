@@ -20,6 +20,8 @@ from retrieval.access import TenantId
 from retrieval.database.statements import TenantStatement
 from retrieval.errors import NotFound
 
+_HANDED_IN = frozenset({"uploads", "revisions"})
+"""What a document that is handed in again has before it is stored."""
 Scope = Literal["documents", "filter", "tenant"]
 State = Literal["under_way", "complete"]
 
@@ -163,8 +165,8 @@ def find_receipt(dsn: str, tenant: TenantId, receipt_id: UUID) -> Receipt:
 def verify(dsn: str, tenant: TenantId, receipt_id: UUID) -> Verification:
     """Looks again into every table that the deletion went through.
 
-    A document that was ingested again since is counted as such, and what it has is not left over. Raises `NotFound`,
-    `StoreUnavailable`.
+    A document that was ingested again since is counted as such, and what it has is not left over; nor is what waits
+    of one that was handed in again. Raises `NotFound`, `StoreUnavailable`.
     """
     with open_records(dsn, tenant) as records, records.transaction():
         receipt = _found(records, receipt_id)
@@ -193,8 +195,13 @@ def _found(records: Records, receipt_id: UUID) -> Receipt:
 def _left_of_documents(records: Records, receipt: Receipt, documents: list[UUID]) -> tuple[dict[str, int], int]:
     there = records.rows(_Since, statement("documents_since"), document_ids=documents)
     again = {row.document_id for row in there if row.updated_at > receipt.asked_at}
-    gone = [document for document in documents if document not in again]
-    left = {part.table: _rows(records, part.table, part.counting, document_ids=gone) for part in GO_WITH_A_DOCUMENT}
+    gone = {document for document in documents if document not in again}
+    known = {"document_ids": documents, "asked_at": receipt.asked_at}
+    waiting = {row.document_id for row in records.rows(_Id, statement("handed_in_since"), **known)}
+    left = {}
+    for part in GO_WITH_A_DOCUMENT:
+        looked_for = gone - waiting if part.table in _HANDED_IN else gone
+        left[part.table] = _rows(records, part.table, part.counting, document_ids=list(looked_for))
     return {table: rows for table, rows in left.items() if rows}, len(again)
 
 

@@ -159,6 +159,8 @@ class Patient(TenantWriter):
         for document in documents:
             with self._looking():
                 texts = self._rows(_Text, _statement("texts_of"), document_id=document)
+            if not texts:  # deleted meanwhile
+                continue
             vectors = embedder.embed_documents([text.text for text in texts])
             made = {
                 "version": texts[0].version,

@@ -81,6 +81,11 @@ def generation_checks(patient: Patient, generation: Generation, embedder: Embedd
         remedy=_FIX, look=lambda: by_documents("damaged_embeddings", embed_anew, dimensions=generation.dimensions),
     )  # fmt: skip
     yield from _statistics(patient, STATISTICS)
+    yield Check(
+        code="refused_documents", severity="error" if generation.state == "live" else "info",
+        what="documents that its model refused, and nothing finds", remedy="ingest them again, or pincite reembed",
+        look=lambda: by_documents("refused_documents", None),
+    )  # fmt: skip
     if generation.state == "live":
         yield Check(
             code="unmade_documents", severity="error", what="documents that are not searched as they are",

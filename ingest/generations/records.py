@@ -21,7 +21,7 @@ from retrieval.database.errors import store_errors
 from retrieval.database.generations import Generation, State, live_one, search_path
 from retrieval.database.statements import reference_statement, tenant_statement
 from retrieval.database.store import set_local
-from retrieval.errors import Conflict, IndexMismatch, NotFound, StoreUnsupported
+from retrieval.errors import Conflict, IndexMismatch, NotFound, StoreUnavailable, StoreUnsupported
 from retrieval.models.protocols import Embedder
 
 IN_USE = timedelta(minutes=10)
@@ -69,6 +69,14 @@ class Generations:
                 return each
         raise NotFound(f"there is no generation {generation_id}")
 
+    def before(self) -> Generation:
+        """The one that answered before the live one. Raises `Conflict` where there is none, or it was dropped."""
+        with store_errors():
+            found = self._rows(Generation, "before")
+        if not found:
+            raise Conflict("there is no generation to go back to")
+        return found[0]
+
     def record_opening(self, opening: Mapping[str, object]) -> None:
         """Keeps how the live model is opened, if that is not recorded."""
         with store_errors():
@@ -95,6 +103,12 @@ class Generations:
             raise
         return made
 
+    def reopen(self, generation_id: int, opening: Mapping[str, object]) -> Generation:
+        """The generation, its model from now on opened like this."""
+        with store_errors():
+            self._run("reopen", generation_id=generation_id, opening=Jsonb(dict(opening)))
+        return self.named(generation_id)
+
     def pending(self, generation_id: int) -> Pending:
         """What it lacks, of all tenants' documents."""
         with store_errors(), self._connection.transaction():
@@ -108,7 +122,7 @@ class Generations:
         """Writers wait, for so long at most; returns when those at work have ended."""
         with store_errors():
             self._run("pause_writers", generation_id=generation_id, seconds=seconds)
-            with self._moving():
+            with self._moving(f"{seconds:.0f}s"):
                 pass
 
     def resume(self, generation_id: int) -> None:
@@ -118,14 +132,22 @@ class Generations:
 
     def make_live(self, generation_id: int) -> bool:
         """Moves the index to this generation in one transaction, if it holds every document as it is; False, and
-        nothing is changed, if it does not."""
-        with store_errors(), self._moving():
-            if self._pending(generation_id).documents:
+        nothing is changed, if it does not, or a writer is long at work."""
+        try:
+            with store_errors(), self._moving():
+                return self._made_live(generation_id)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, pg.LockNotAvailable):
                 return False
-            live = self.live().generation_id
-            self._run("set_state", generation_id=live, state="retired")
-            self._run("set_state", generation_id=generation_id, state="live")
-            return True
+            raise
+
+    def _made_live(self, generation_id: int) -> bool:
+        if self._pending(generation_id).documents:
+            return False
+        live = self.live().generation_id
+        self._run("set_state", generation_id=live, state="retired")
+        self._run("set_state", generation_id=generation_id, state="live")
+        return True
 
     def drop(self, generation_id: int, *, force: bool = False) -> None:
         """Drops a generation that is not live. Raises `Conflict` where it is, or was a moment ago: `force` overrules
@@ -158,10 +180,10 @@ class Generations:
         return Pending(documents=documents, problems=problems)
 
     @contextmanager
-    def _moving(self) -> Iterator[None]:
+    def _moving(self, patience: str = _LOCK_TIMEOUT) -> Iterator[None]:
         """A transaction that no writer is at work during."""
         with self._connection.transaction():
-            self._connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+            self._connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(patience)))
             self._run("take_generations")
             yield
 

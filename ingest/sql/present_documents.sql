@@ -1,2 +1,2 @@
 -- Those of the documents that are stored.
-SELECT document_id FROM documents WHERE tenant_id = %(tenant_id)s AND document_id = ANY (%(document_ids)s::uuid[])
+SELECT document_id, version FROM documents WHERE tenant_id = %(tenant_id)s AND document_id = ANY (%(document_ids)s::uuid[])

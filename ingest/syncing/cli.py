@@ -20,7 +20,7 @@ from ingest.syncing.run import synchronise
 from ingest.syncing.schedule import due
 from ingest.syncing.work import SyncRun
 from retrieval.engine import prepare_database
-from retrieval.errors import DependencyError, InputError, InvalidSources
+from retrieval.errors import InvalidSources, PinciteError
 from retrieval.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -72,15 +72,16 @@ def sync_command(
 
 
 def _watch(run: SyncRun, opening: Opening, declared: Sequence[Declared], *, as_json: bool) -> Never:
-    """Syncs what is due, for ever. What gives way is logged, and tried again."""
+    """Syncs what is due, for ever. A source that gives way is logged, and holds up no other."""
     while True:
-        try:
-            for source in due(run.dsn, declared):
-                # Opened long ago, it may be the one of before the index moved to another model.
-                now = replace(run, embedder=live_embedder(run.dsn, opening))
-                _sync(now, [source], as_json=as_json)
-        except (DependencyError, InputError) as error:
-            _log.warning("sync_failed", code=error.code, reason=str(error))
+        for source in declared:
+            try:
+                if due(run.dsn, source):
+                    # Opened long ago, it may be the one of before the index moved to another model.
+                    now = replace(run, embedder=live_embedder(run.dsn, opening))
+                    _sync(now, [source], as_json=as_json)
+            except PinciteError as error:
+                _log.warning("sync_failed", source=source.name, code=error.code, reason=str(error))
         time.sleep(_LOOK)
 
 

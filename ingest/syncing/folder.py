@@ -1,6 +1,8 @@
 """A folder on this machine. What changed shows in times and sizes; nothing is copied."""
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from retrieval.errors import SourceUnavailable
 
 _SETTLED = 2 * 10**9
 """Nanoseconds after which a second change shows in a file's time, even on a coarse file system."""
+
+_LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ELOOP})
+"""One name, not the folder: that is listed to its end all the same."""
 
 
 class Folder:
@@ -44,8 +49,12 @@ class Folder:
         uri = self._declared.uri(found.relative)
         try:
             status = os.stat(found.path)  # noqa: PTH116 - a name that is not UTF-8 is none for Path either, but is there
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _LEADS_NOWHERE:
+                raise
             return Failure(uri=uri, reason="not_found", message="it went away, or its link leads nowhere")
+        if not stat.S_ISREG(status.st_mode):
+            return Failure(uri=uri, reason="not_found", message="it is no file: a pipe, a socket or a device")
         settled = status.st_mtime_ns < now - _SETTLED
         return Entry(
             uri=uri,

@@ -21,7 +21,7 @@ from ingest.syncing.plan import Changed, Plan, Redescribed, Unchanged, narrowed,
 from ingest.syncing.state import SourceState, open_state
 from ingest.syncing.work import TOGETHER, Batch, Outcomes, SyncRun, Work
 from retrieval.access import tenant_id
-from retrieval.errors import SourceUnavailable
+from retrieval.errors import SourceUnavailable, TenantLeaving
 
 _FEW = 10
 """Where fewer are gone, the share of the source says nothing."""
@@ -29,7 +29,7 @@ _FEW = 10
 
 def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
     """Makes the index say what the source says. One bad document is a `Failure`; a source that cannot be listed to its
-    end, or that another run is at, is a `Problem`.
+    end, that another run is at, or whose tenant is being deleted or was, is a `Problem`.
 
     Raises `IndexMismatch`, `StoreUnavailable`, `EmbedderUnavailable`, `ParserUnavailable`, `InvalidManifest` and
     `InvalidSources`; documents already stored stay stored, and the next run carries on.
@@ -37,11 +37,15 @@ def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
     begun = time.monotonic()
     outcomes = Outcomes(run)
     with open_state(run.dsn, tenant_id(declared.tenant), declared.name) as state:
-        if state.lock():
-            with run.situating(tenant_id(declared.tenant), run.embedder) as situator:
-                _alone(replace(run, situator=situator), declared, state, outcomes)
-        else:
+        if not state.lock():
             outcomes.problems.append(Problem(code="already_running", message="another run is at this source"))
+        else:
+            try:
+                state.check_tenant()
+                with run.situating(tenant_id(declared.tenant), run.embedder) as situator:
+                    _alone(replace(run, situator=situator), declared, state, outcomes)
+            except TenantLeaving as error:
+                outcomes.stop(error)
     return _report(declared, outcomes, time.monotonic() - begun)
 
 

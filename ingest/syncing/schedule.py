@@ -1,6 +1,5 @@
 """When a source is due."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from croniter import croniter
@@ -10,10 +9,9 @@ from ingest.syncing.state import LastSync, open_state
 from retrieval.access import tenant_id
 
 
-def due(dsn: str, sources: Sequence[Declared]) -> list[Declared]:
-    """The sources with a schedule whose time has come. Raises `StoreUnavailable`."""
-    now = datetime.now(UTC)
-    return [source for source in sources if source.schedule and is_due(source.schedule, _last(dsn, source), now)]
+def due(dsn: str, source: Declared) -> bool:
+    """Whether the source has a schedule, and its time has come. Raises `StoreUnavailable` and `TenantLeaving`."""
+    return source.schedule is not None and is_due(source.schedule, _last(dsn, source), datetime.now(UTC))
 
 
 def is_due(schedule: str, last: LastSync | None, now: datetime) -> bool:

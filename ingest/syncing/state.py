@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from psycopg.errors import ForeignKeyViolation
 from psycopg.types.json import Jsonb
 
 from ingest.store import TenantWriter
@@ -15,6 +16,7 @@ from ingest.transactions import locking
 from retrieval.access import TenantId
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement, tenant_statement
+from retrieval.errors import TenantLeaving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,11 @@ class _Uri:
     uri: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tenant:
+    gone: bool
+
+
 class SourceState(TenantWriter):
     """One source of a tenant. Every method raises `StoreUnavailable`, also when the lock's connection was lost."""
 
@@ -53,6 +60,15 @@ class SourceState(TenantWriter):
         with store_errors():
             row = self._connection.execute(_statement("lock_source").query, bound).fetchone()
         return row == (True,)
+
+    def check_tenant(self) -> None:
+        """Raises `TenantLeaving` where the tenant is being deleted, or was: a source does not bring it back."""
+        with self._transaction():
+            [tenant] = self._rows(_Tenant, _statement("tenant_gone"))
+        if tenant.gone:
+            raise TenantLeaving(
+                "this tenant was deleted: take its sources out, or make it anew by 'pincite keys create'"
+            )
 
     def begin(self) -> None:
         """Notes that a run began."""
@@ -77,10 +93,16 @@ class SourceState(TenantWriter):
 
     def claim(self, entries: Sequence[Entry]) -> frozenset[str]:
         """Takes the uris for this source before anything is stored under them: a run that is killed then leaves no
-        document that no source knows of. The uris that are its own; the others belong to another source."""
+        document that no source knows of. The uris that are its own; the others belong to another source.
+
+        Raises `TenantLeaving` also where the tenant is gone by now.
+        """
         claimed = Jsonb([{"uri": entry.uri, "path": entry.path} for entry in entries])
-        with self._transaction():
-            found = self._rows(_Uri, _statement("claim_items"), source=self._source, claimed=claimed)
+        try:
+            with self._transaction():
+                found = self._rows(_Uri, _statement("claim_items"), source=self._source, claimed=claimed)
+        except ForeignKeyViolation as error:
+            raise TenantLeaving("this tenant was deleted meanwhile") from error
         return frozenset(row.uri for row in found)
 
     def record(self, outcomes: Sequence[Recorded]) -> None:

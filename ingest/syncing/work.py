@@ -13,7 +13,7 @@ from ingest.syncing.domain import Entry, Problem, Source
 from ingest.syncing.plan import Changed, Plan
 from ingest.syncing.state import SourceState
 from retrieval.access import tenant_id
-from retrieval.errors import SourceUnavailable
+from retrieval.errors import SourceUnavailable, TenantLeaving
 from retrieval.models.protocols import Embedder
 from retrieval.settings import IngestSettings, SyncSettings
 
@@ -66,8 +66,8 @@ class Outcomes:
             self.updated[uri] = None
             self.run.on_document("updated")
 
-    def stop(self, error: SourceUnavailable) -> None:
-        """The source gave way: nothing will be removed."""
+    def stop(self, error: SourceUnavailable | TenantLeaving) -> None:
+        """The source gave way, or whose it is: nothing will be removed."""
         self.problems.append(Problem(code=error.code, message=str(error)))
 
 
@@ -110,5 +110,6 @@ def ingesting(run: SyncRun, declared: Declared) -> Run:
         workers=run.workers,
         parsers=run.parsers,
         situator=run.situator,
+        new_tenant=False,
         on_document=lambda outcome, _chunks: run.on_document(outcome),
     )

@@ -122,7 +122,7 @@ def test_statements_on_tenant_data_name_the_tenant(package: str) -> None:
         r"|spending_accounts|spending_calls|spending_windows|budgets|cached_answers|answer_claims"
         r"|kept_answers|kept_events|kept_sources|jobs|revisions|uploads"
         r"|webhook_endpoints|webhook_secrets|webhook_messages|webhook_deliveries"
-        r"|sync_sources|sync_items|deletion_receipts|deleted_documents|chunk_contexts|cut_documents)\b"
+        r"|sync_sources|sync_items|deletion_receipts|deleted_documents|chunk_contexts|version_floors|cut_documents)\b"
     )
     for file in resources.files(package).joinpath("sql").iterdir():
         text = re.sub(r"--.*", "", file.read_text())

@@ -36,6 +36,7 @@ from tests.fakes import WordEmbedder
 from tests.generations import added
 from tests.integration.test_ingest import everything
 from tests.placing import emptied, made, place, source
+from tests.queues import hand_in, submission
 
 ACME = tenant_id("acme")
 OLD = parse_filter('{"field": "metadata.year", "range": {"lt": 2020}}')
@@ -150,6 +151,14 @@ def test_what_came_back_is_said_to_have_come_back(filled: str) -> None:
     place(filled, "acme", report(2018))
     found = verify(filled, ACME, receipt.receipt_id)
     assert (found.holds, found.left, found.again) == (True, {}, 1)
+
+
+def test_what_was_handed_in_again_is_not_left_over(filled: str) -> None:
+    """A receipt holds while a worker has not yet come to the document's next state."""
+    receipt = delete_documents(deletion(filled), uris=["2018/report.md"])
+    hand_in(filled, submission("2018/report.md"))
+    found = verify(filled, ACME, receipt.receipt_id)
+    assert (found.holds, found.left, found.again) == (True, {}, 0)
 
 
 @pytest.mark.parametrize(

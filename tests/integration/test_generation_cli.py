@@ -91,3 +91,33 @@ def test_nothing_secret_is_recorded(environment: dict[str, str]) -> None:
     refused = run(environment, "reembed", "--model", "p", "--base-url", "http://me:sk-not@localhost/v1", "--yes")
     assert refused.returncode == 2
     assert "API_KEY" in refused.stderr
+
+
+def test_a_run_that_goes_on_elsewhere_is_served_from_there(environment: dict[str, str]) -> None:
+    """What was begun at another address of the same model is opened, once it is live, at the one it was ended by."""
+    configured = {**environment, "PINCITE_EMBEDDER_MODEL": "o"}
+    with embedding_server() as (_, gone):
+        assert run(environment, "reembed", "--model", "n", "--base-url", gone, "--yes").returncode == 1
+    here = environment["PINCITE_EMBEDDER_BASE_URL"]
+    assert run(environment, "reembed", "--model", "n", "--base-url", here, "--yes", "--force").returncode == 0
+    found = run(configured, "ask", "--tenant", "acme", "how often is the pump checked?")
+    assert "degraded" not in found.stdout + found.stderr
+
+
+def test_questions_are_read_before_anything_is_built(environment: dict[str, str], tmp_path: Path) -> None:
+    """A file that says nothing costs no hours."""
+    (tmp_path / "empty.jsonl").write_text("")
+    refused = run(environment, "reembed", "--model", "n", "--yes", "--questions", tmp_path / "empty.jsonl")
+    assert "no question" in refused.stderr
+    assert (refused.returncode, states(environment)) == (2, {1: "live"})
+
+
+def test_what_came_since_it_was_built_is_not_held_against_it(environment: dict[str, str], tmp_path: Path) -> None:
+    """Before questions are asked of a generation, it has the documents that they are about."""
+    assert run(environment, "reembed", "--model", "n", "--yes").returncode == 1
+    (tmp_path / "docs" / "crane.md").write_text("# crane\n\nThe crane is greased every month.\n")
+    assert run(environment, "ingest", "--tenant", "acme", "--allow", "everyone", tmp_path / "docs").returncode == 0
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"tenant": "acme", "question": "crane greased", "relevant": ["docs/crane.md"]}\n')
+    moved = run(environment, "generations", "cutover", "2", "--questions", questions)
+    assert (moved.returncode, states(environment)) == (0, {1: "retired", 2: "live"}), moved.stderr

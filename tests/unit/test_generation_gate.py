@@ -1,5 +1,6 @@
 """When a generation may follow the live one, by the questions' measures alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -50,6 +51,15 @@ def asked(number: int, uris: list[str], *degraded: Degradation) -> Asked:
         milliseconds=1.0,
         served=None,
     )
+
+
+@pytest.mark.parametrize("grade", [0, 1])
+def test_questions_that_find_nothing_say_nothing(grade: int) -> None:
+    """Where nothing can fall, as with another tenant's documents or none called relevant, that is an objection."""
+    lost = asked(1, ["other.md"])
+    lost = replace(lost, case=replace(lost.case, grades={"1.md": grade}))
+    [objection] = verdict([lost], [lost], 0.02).objections
+    assert "say nothing" in objection
 
 
 def test_what_finds_less_is_objected_to() -> None:

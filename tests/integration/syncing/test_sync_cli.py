@@ -91,3 +91,16 @@ def test_two_syncs_at_once(environment: dict[str, str], dsn: str) -> None:
     assert sum("indexed 30" in each for each in said) == 1
     assert sum("already_running" in each or "unchanged 30" in each for each in said) == 1
     counted_right(dsn)
+
+
+def test_a_source_that_fails_holds_up_no_other(environment: dict[str, str], dsn: str, tmp_path: Path) -> None:
+    """While it is watched, each has its turn, whatever the one before comes to."""
+    broken = "{name: broken, tenant: acme, kind: folder, path: docs, manifest: none.yaml, allow: [everyone]"
+    declared = DECLARED.replace("sources:", f'sources:\n  - {broken}, schedule: "* * * * *"}}')
+    (tmp_path / "sources.yaml").write_text(declared)
+    with subprocess.Popen([*SYNC, "--watch"], env=environment, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        said = next(line for line in watching.stdout if "found 30" in line or "Error" in line)
+        watching.kill()
+    assert said.startswith("docs: found 30")
+    assert len(documents(dsn)) == 30

@@ -1,13 +1,20 @@
 """A folder is followed: what changed is read, what is gone goes, and nothing else is touched."""
 
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from ingest.deleting.receipts import Deletion, Receipt, verify
+from ingest.deleting.tenants import delete_tenant
+from ingest.store import add_tenant
 from ingest.syncing.state import open_state
 from retrieval.access import tenant_id
 from retrieval.errors import EmbedderUnavailable, InvalidSources
+from retrieval.models.protocols import Vectors
 from retrieval.settings import SyncSettings
 from tests.fakes import TouchyEmbedder, WordEmbedder
 from tests.integration.test_ingest import counted_right
@@ -239,6 +246,41 @@ def test_hostile_names(dsn: str, tmp_path: Path, words: WordEmbedder) -> None:
     report = sync(dsn, words, folder(docs))
     assert [failure.reason for failure in report.failures] == ["bad_name"] * 3
     assert list(documents(dsn)) == ["docs/good.md"]
+
+
+def test_what_is_no_file_does_not_stop_the_source(dsn: str, docs: Path, words: WordEmbedder) -> None:
+    """A link that leads to itself, a pipe nobody writes to: reported, and what is gone is removed all the same."""
+    sync(dsn, words, folder(docs))
+    (docs / "part/1.md").unlink()
+    (docs / "loop.md").symlink_to("loop.md")
+    os.mkfifo(docs / "pipe.md")
+    report = sync(dsn, words, folder(docs))
+    assert [(failure.uri, failure.reason) for failure in report.failures] == [
+        ("docs/loop.md", "not_found"),
+        ("docs/pipe.md", "not_found"),
+    ]
+    assert (report.problems, report.removed) == ((), ("docs/part/1.md",))
+
+
+def test_a_source_does_not_bring_a_deleted_tenant_back(dsn: str, docs: Path) -> None:
+    """Neither a run that had begun when the tenant was deleted, nor a later one; made anew, it is synced again."""
+
+    class Overtaken(WordEmbedder):
+        def embed_documents(self, texts: Sequence[str]) -> Vectors:
+            if not deleted:
+                deleted.append(delete_tenant(deletion))
+            return super().embed_documents(texts)
+
+    acme = tenant_id("acme")
+    deletion = Deletion(dsn=dsn, tenant=acme, asked_by="a test", asked_at=datetime.now(UTC))
+    deleted: list[Receipt] = []
+    for _ in range(2):
+        report = sync(dsn, Overtaken(), folder(docs), settings=SyncSettings(batch_bytes=150))
+        assert [problem.code for problem in report.problems] == ["tenant_leaving"]
+        assert documents(dsn) == {}
+    assert verify(dsn, acme, deleted[0].receipt_id).holds
+    add_tenant(dsn, acme)
+    assert len(sync(dsn, Overtaken(), folder(docs)).indexed) == 12
 
 
 def test_disk_is_bounded(dsn: str, docs: Path, words: WordEmbedder) -> None:
