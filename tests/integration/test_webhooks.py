@@ -258,7 +258,12 @@ async def test_410_ends_it(told: str, store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("said", "outcome"),
-    [(hang(), "url_unreachable"), (answer(200, content_length="x"), "url_unreachable"), (forever(b"x"), "http_200")],
+    [
+        (hang(), "url_unreachable"),
+        (answer(200, content_length="x"), "url_unreachable"),
+        (forever(b"x"), "http_200"),
+        (answer(503, retry_after="Mon, 01 Jan 99999999999 00:00:00 GMT"), "http_503"),
+    ],
 )
 async def test_a_hostile_receiver_costs_one_attempt(told: str, store: Store, said: Answer, outcome: str) -> None:
     """Silence ends at the time-out; nobody reads an answer's body, however long."""
