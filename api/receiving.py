@@ -1,7 +1,7 @@
 """Bodies that may be large: on their way they lie on disk; in memory are only those that are being worked on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -28,6 +28,8 @@ _IN_MEMORY = 1024 * 1024
 _FIELD_BYTES = 1024 * 1024
 _AROUND = 1024 * 1024
 _MANY_NAMES = 4 * 1024 * 1024
+_LOOKING_UP = 5.0
+"""Seconds for the hosts of all URLs in a body: a name server that is slow, or hostile, holds a thread no longer."""
 _FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
 
 
@@ -111,11 +113,14 @@ def submission_of(body: JsonBody | FormBody, settings: Settings) -> Submission:
     """The document in the body. Blocks. Raises RequestValidationError, `UnsupportedFormat`, `DocumentTooLarge` and
     `UrlRefused`."""
     if isinstance(body, JsonBody):
-        return _submission(_read(DocumentIn, body.file.read()), settings)
+        document = _read(DocumentIn, body.file.read())
+        for _, refusal in _refusals([document], settings):
+            raise refusal
+        return _submission(document, settings)
     said = _read(DocumentDescription, body.document, "document")
     body.file.seek(0)
     named = said.file_name or _named(body.file_name)
-    file_name = _readable_name(named, said.content_type, body.content_type)
+    file_name = _readable_name(named, said.content_type, body.content_type, said.uri)
     return _handed_in(said, file_name, body.file.read(settings.ingest.max_file_bytes + 1), settings)
 
 
@@ -126,21 +131,31 @@ def submissions_of(body: JsonBody, settings: Settings) -> list[Submission]:
     for at, document in enumerate(batch.documents):
         with _of_document(at):
             submissions.append(_submission(document, settings))
+    for at, refusal in _refusals(batch.documents, settings):
+        with _of_document(at):
+            raise refusal
     return submissions
+
+
+def _refusals(documents: Sequence[DocumentIn], settings: Settings) -> list[tuple[int, UrlRefused]]:
+    """Which documents' URLs are refused as things stand now: the worker judges again what it connects to."""
+    urls = {at: document.url for at, document in enumerate(documents) if document.url is not None}
+    if not urls:
+        return []
+    found = asyncio.run(Destinations(settings.outbound).refusals(list(urls.values()), _LOOKING_UP))
+    return [(at, refusal) for at, refusal in zip(urls, found, strict=True) if refusal is not None]
 
 
 def _submission(document: DocumentIn, settings: Settings) -> Submission:
     if document.url is not None:
-        # As things stand now: the worker judges again what it connects to.
-        asyncio.run(Destinations(settings.outbound).admit(document.url))
         named = document.file_name or document.content_type
-        file_name = _readable_name(document.file_name, document.content_type, None) if named else ""
+        file_name = _readable_name(document.file_name, document.content_type, None, document.uri) if named else ""
         return replace(_handed_in(document, file_name, b"", settings), url=document.url)
     if document.text is not None:
-        file_name = _readable_name(document.file_name, document.content_type, "text/plain")
+        file_name = _readable_name(document.file_name, document.content_type, "text/plain", document.uri)
         return _handed_in(document, file_name, document.text.encode(), settings)
     assert document.content_base64 is not None
-    file_name = _readable_name(document.file_name, document.content_type, None)
+    file_name = _readable_name(document.file_name, document.content_type, None, document.uri)
     return _handed_in(document, file_name, document.content_base64, settings)
 
 
@@ -159,8 +174,9 @@ def _handed_in(said: DocumentDescription, file_name: str, content: bytes, settin
     )
 
 
-def _readable_name(name: str | None, said: str | None, otherwise: str | None) -> str:
-    """A name whose extension says how to read it: by the type that was said, else by the name, else by `otherwise`."""
+def _readable_name(name: str | None, said: str | None, otherwise: str | None, uri: str) -> str:
+    """A name whose extension says how to read it: by the type that was said, else by the name, else by `otherwise`.
+    Where there is no name, the last part of the uri is: a document without a title is called by it."""
     if said is None and name is not None and content_type_of(name) is not None:
         return name
     content_type = said or (otherwise if name is None or not PurePosixPath(name).suffix else None)
@@ -169,7 +185,8 @@ def _readable_name(name: str | None, said: str | None, otherwise: str | None) ->
         raise UnsupportedFormat(f"cannot read {(content_type or name or 'this without a type or file name')[:100]}")
     if name is not None and content_type_of(name) == content_type_of(f"a{extension}"):
         return name
-    return f"{PurePosixPath(name or 'document').stem}{extension}"
+    stem = PurePosixPath(uri).name or "document" if name is None else PurePosixPath(name).stem
+    return f"{stem}{extension}"
 
 
 def _named(name: str | None) -> str | None:

@@ -13,6 +13,8 @@ from api.schemas.submissions import MOST_DOCUMENTS, Uri
 from ingest.queueing.records import Job, JobState, Receipt, Revision, RevisionState
 from retrieval.filter_json import FilterInput
 
+_STORED = frozenset({"indexed", "updated", "unchanged"})
+
 
 def status_url(job_id: UUID) -> str:
     """Where to ask how far the job has come."""
@@ -109,7 +111,7 @@ class RevisionOut(Wire):
             state=revision.state,
             attempts=revision.attempts,
             next_attempt_at=revision.due_at if revision.state == "queued" else None,
-            version=revision.version,
+            version=revision.version if revision.state in _STORED else None,
             error_code=revision.error_code,
             error_message=revision.error_message,
             submitted_at=revision.submitted_at,

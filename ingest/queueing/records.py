@@ -71,13 +71,14 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledRevision:
-    """A revision that came to its end in this transaction."""
+    """A revision that came to its end in this transaction; `error_code` only where it failed."""
 
     revision_id: UUID
     document_id: UUID
     job_id: UUID
     uri: str
     state: RevisionState
+    error_code: str | None
     submitted_at: datetime
 
 

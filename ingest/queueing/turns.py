@@ -131,7 +131,8 @@ def _take_batches(workshop: Workshop, line: Line, run: Run, generation_id: int, 
             line.put_back(revisions, datetime.now(UTC), error)
             line.wake()
             return None
-        workshop.pace.worked(sum(revision.bytes for revision in revisions), time.monotonic() - begun)
+        if size := sum(revision.bytes for revision in revisions):  # what was fetched says how fast its server is
+            workshop.pace.worked(size, time.monotonic() - begun)
         if time.monotonic() >= until:
             break
     return stored
@@ -165,7 +166,8 @@ def _work(workshop: Workshop, line: Line, run: Run, generation_id: int, revision
     parsed = [found for found in examined if isinstance(found, Parsed)]
     made = list(situate_chunks(run, cut_documents(run, parsed, outcomes), outcomes))
     embedded = embed_documents(run, made, outcomes) if made else []
-    workshop.rest.end()
+    if made:
+        workshop.rest.end()
     endings = [
         *(_failed(batch, failure) for failure in outcomes.failures),
         *(_described(batch, source) for source in same),

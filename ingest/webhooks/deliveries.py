@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
+from ingest.webhooks.endpoints import check_there
 from ingest.webhooks.events import TEST, statement
 from retrieval.access import TenantId, caller
 from retrieval.database.store import CallerSession, Store
@@ -31,10 +32,13 @@ class Delivery:
 async def list_deliveries(
     store: Store, tenant: TenantId, endpoint_id: UUID, *, state: State | None, after: UUID | None, limit: int
 ) -> list[Delivery]:
-    """The newest first, those after the named message. Raises `StoreUnavailable`."""
+    """The newest first, those after the named message. Raises `NotFound`, `StoreUnavailable`."""
     named = {"endpoint_id": endpoint_id, "state": state, "after": after, "limit": limit}
     async with store.session(caller(tenant, ())) as session:
-        return await session.rows(Delivery, statement("list_deliveries"), **named)
+        found = await session.rows(Delivery, statement("list_deliveries"), **named)
+        if not found:
+            await check_there(session, endpoint_id)
+    return found
 
 
 async def replay_message(store: Store, tenant: TenantId, endpoint_id: UUID, message_id: UUID) -> None:
@@ -49,9 +53,10 @@ async def replay_message(store: Store, tenant: TenantId, endpoint_id: UUID, mess
 async def replay_since(store: Store, tenant: TenantId, endpoint_id: UUID, since: datetime) -> int:
     """All that the endpoint wants and that happened since, as far as it is kept, is delivered once more. How much.
 
-    Raises `StoreUnavailable`.
+    Nothing, where it is disabled. Raises `NotFound`, `StoreUnavailable`.
     """
     async with store.session(caller(tenant, ())) as session:
+        await check_there(session, endpoint_id)
         replayed = await session.change(statement("replay_since"), endpoint_id=endpoint_id, since=since)
         await session.change(statement("wake"))
     return replayed

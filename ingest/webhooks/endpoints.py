@@ -94,6 +94,12 @@ class Endpoints:
                 raise not_found(endpoint_id)
 
 
+async def check_there(session: CallerSession, endpoint_id: UUID) -> None:
+    """Raises `NotFound` where the endpoint is not the session's tenant's."""
+    if endpoint_id not in {each.endpoint_id for each in await session.rows(Endpoint, statement("list_endpoints"))}:
+        raise not_found(endpoint_id)
+
+
 def not_found(endpoint_id: UUID) -> NotFound:
     """The error for an endpoint that is not the tenant's, or nobody's."""
     return NotFound(f"there is no webhook {endpoint_id}")

@@ -98,6 +98,17 @@ class Destinations:
         except UrlUnreachable as error:
             raise UrlRefused(str(error)) from None
 
+    async def refusals(self, texts: Sequence[str], seconds: float) -> list[UrlRefused | None]:
+        """Why each of the URLs may not be called as things stand now. None: it may, or its host was not looked up in so
+        many seconds, and it is judged when it is called."""
+        judged = {text: asyncio.create_task(self.admit(text)) for text in dict.fromkeys(texts)}
+        if judged:
+            await asyncio.wait(judged.values(), timeout=seconds)
+        for task in judged.values():
+            task.cancel()
+        await asyncio.gather(*judged.values(), return_exceptions=True)
+        return [_refusal(judged[text]) for text in texts]
+
     def _allows(self, text: str) -> bool:
         address = ip_address(text)
         return is_public(address) or any(address in network for network in self._networks)
@@ -108,6 +119,16 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address) and (address not in _PUBLIC_IPV6 or address.scope_id):
         return False
     return address.is_global and not any(address in network for network in _NOT_PUBLIC)
+
+
+def _refusal(judged: asyncio.Task[None]) -> UrlRefused | None:
+    try:
+        judged.result()
+    except UrlRefused as error:
+        return error
+    except asyncio.CancelledError:
+        pass
+    return None
 
 
 def _port(url: httpx2.URL) -> int:

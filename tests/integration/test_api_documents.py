@@ -279,3 +279,15 @@ async def _deleted(desk: Desk, body: dict[str, Any]) -> int:
     response = await desk.manager.post("/v1/documents/delete", json=body)
     assert response.status_code == 200, response.text
     return int(response.json()["documents"])
+
+
+async def test_a_text_without_a_title_is_called_by_its_uri(desk: Desk) -> None:
+    """Its title is searched and shown with each passage: one that all such documents shared would say nothing."""
+    said = [{"uri": "wiki/pump v1.2"}, {"uri": "/"}, {"uri": "x", "file_name": "oil.txt"}, {"uri": "y", "title": "Oil"}]
+    for each in said:
+        await desk.put(**each)
+    work(desk)
+    listed = (await desk.manager.get("/v1/documents")).json()["documents"]
+    assert {each["uri"]: each["title"] for each in listed} == {
+        "wiki/pump v1.2": "pump v1.2", "/": "document", "x": "oil", "y": "Oil",
+    }  # fmt: skip

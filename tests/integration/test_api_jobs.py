@@ -72,3 +72,13 @@ async def test_a_documents_states_are_told_newest_first(desk: Desk) -> None:
     await desk.put(text=LEAVE)
     told = (await desk.manager.get(f"/v1/documents/{document}/revisions")).json()["revisions"]
     assert [(each["state"], each["version"]) for each in told] == [("queued", None), ("indexed", 2), ("indexed", 1)]
+
+
+async def test_a_failure_became_no_version(desk: Desk) -> None:
+    """What failed to replace a document says so, not the number of what is still searched in its place."""
+    accepted = await desk.put("broken.pdf")
+    await asyncio.to_thread(work, desk)
+    await desk.manager.put("/v1/documents", json=broken())
+    await asyncio.to_thread(work, desk)
+    told = (await desk.manager.get(f"/v1/documents/{accepted['document_id']}/revisions")).json()["revisions"]
+    assert [(entry["state"], entry["version"]) for entry in told] == [("failed", None), ("indexed", 1)]

@@ -4,15 +4,20 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from ingest.queueing.fetching import MOST_ATTEMPTS, pause
+from ingest.queueing.line import open_line
+from ingest.queueing.records import Settlement
 from retrieval.settings import OutboundSettings
 from tests.hostile_web import Answer, Web, answer, forever, raw, web
-from tests.queues import PUMP, hand_in, rows, states, submission, texts, turn, workshop
+from tests.queues import ACME, PUMP, hand_in, rows, states, submission, texts, turn, workshop
 
 PLAIN = answer(200, PUMP.encode(), content_type="text/plain")
+
+MUCH = 1_000_000
 
 
 def hand_in_address(dsn: str, url: str) -> None:
@@ -133,3 +138,19 @@ async def test_who_never_answers_is_given_up(dsn: str) -> None:
 def test_a_server_may_not_put_itself_off_for_ever(asked_for: float | None) -> None:
     """A day at most, whatever it asks for."""
     assert all(0 < pause(attempts, asked_for) <= 24 * 3600 for attempts in range(1, MOST_ATTEMPTS + 1))
+
+
+def test_a_slow_server_holds_one_worker_and_nothing_else_of_the_line(dsn: str) -> None:
+    """What has to be fetched is taken alone, the next when it is settled: however many addresses do not answer, other
+    documents and other tenants find a worker."""
+    url = "http://slow.example/"
+    slow = (submission(f"slow-{at}", text="", file_name="", url=url) for at in range(3))
+    hand_in(dsn, next(slow), submission("a.txt"), next(slow), submission("b.txt"), next(slow))
+    with open_line(dsn, ACME) as line:
+        [fetching] = line.claim(1, uuid4(), MUCH)
+        assert {one.uri for one in line.claim(2, uuid4(), MUCH)} == {"a.txt", "b.txt"}
+        assert line.claim(2, uuid4(), MUCH) == []
+        assert not line.waiting().due
+        line.settle(fetching.claim_id, [Settlement(revision_id=fetching.revision_id, state="failed")], lambda _: None)
+        assert line.waiting().due
+        assert [one.uri for one in line.claim(1, uuid4(), MUCH)] == ["slow-1"]

@@ -106,6 +106,23 @@ def test_a_failure_that_was_handed_in_again_is_not_retried(dsn: str) -> None:
     assert texts(dsn) == {"pump.txt": PUMP}
 
 
+def test_a_failure_that_something_else_was_stored_after_is_not_retried(dsn: str) -> None:
+    """Nor when no job tells of that any more: it was ingested by a command, or its job is forgotten."""
+    shop = workshop(dsn)
+    hand_in(dsn, submission(text=""))
+    turn(shop)
+    later = hand_in(dsn, submission(acl=frozenset({"group:eng"}))).job_id
+    turn(shop)
+    rows(dsn, "DELETE FROM jobs WHERE job_id = %s RETURNING 1", later)
+    with open_line(dsn, ACME) as line:
+        assert line.retry() == 0
+    hand_in(dsn, submission(text=""))
+    turn(shop)
+    assert states(dsn) == {"pump.txt": "failed"}
+    with open_line(dsn, ACME) as line:
+        assert line.retry() == 1, "the old version is still the one that it was to replace"
+
+
 def test_a_document_the_database_refuses_costs_itself(dsn: str) -> None:
     """Two documents are settled together; one that Postgres cannot keep fails, the other is stored."""
     job = hand_in(dsn, submission(), submission("nul.txt", metadata={"a": "b"})).job_id

@@ -79,6 +79,7 @@ async def test_a_webhook_hears_how_documents_and_their_job_ended(dsn: str) -> No
     [(failed, of_failed), (indexed, of_indexed), (finished, of_job)] = told(server)
     assert (failed, indexed, finished) == ("document.failed", "document.indexed", "job.finished")
     assert of_job == {"job_id": str(job.job_id), "total": 2, "failed": 1}
+    assert of_failed["error_code"] == "not_a_pdf"
     assert (of_failed["state"], of_indexed["state"], of_indexed["job_id"]) == ("failed", "indexed", str(job.job_id))
     assert UUID(str(of_indexed["document_id"])) in {
         found[0] for found in rows(dsn, "SELECT document_id FROM documents")

@@ -141,9 +141,10 @@ async def test_a_tenant_does_not_reach_anothers(at: Managing) -> None:
             await at.client.delete(place, headers=at.other),
             *[await at.client.post(f"{place}/{verb}", headers=at.other) for verb in ("rotate", "enable", "test")],
         ]
-        assert [each.status_code for each in answers] == [404] * 4
-        listed = await at.client.get(f"{place}/deliveries", headers=at.other)
-        assert listed.json()["deliveries"] == []
+        since = {"since": "2020-01-01T00:00:00Z"}
+        answers.append(await at.client.post(f"{place}/replay", json=since, headers=at.other))
+        answers.append(await at.client.get(f"{place}/deliveries", headers=at.other))
+        assert [each.status_code for each in answers] == [404] * 6
     assert (await at.client.get("/v1/webhooks", headers=at.other)).json() == {"webhooks": []}
     assert len((await at.client.get("/v1/webhooks", headers=at.admin)).json()["webhooks"]) == 1
 

@@ -1,6 +1,8 @@
 """No spelling of an inner address is called, and none of the public ones is refused."""
 
+import asyncio
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 
 import pytest
@@ -252,3 +254,16 @@ async def test_the_systems_own_names_are_judged_too(host: str) -> None:
     """As the system looks them up, in its own hosts file."""
     assert not await admitted(Destinations(OutboundSettings()), f"http://{host}/")
     assert await admitted(Destinations(OutboundSettings(allow="127.0.0.0/8,::1/128")), f"http://{host}/")
+
+
+async def test_many_urls_are_judged_in_the_time_of_one() -> None:
+    """A name server that does not answer leaves its URL to be judged when it is called; the others are judged now."""
+
+    async def resolve(host: str, _port: int) -> Sequence[str]:
+        if host == "slow.example":
+            await asyncio.Event().wait()
+        return ["10.0.0.1"] if host == "inner.example" else ["1.1.1.1"]
+
+    urls = ["http://slow.example/", "http://inner.example/", "http://outer.example/", "ftp://outer.example/"]
+    found = await Destinations(OutboundSettings(), resolve).refusals([*urls, urls[1]], 0.2)
+    assert [refusal is not None for refusal in found] == [False, True, False, True, True]

@@ -1,4 +1,5 @@
--- Failed documents wait again: of one job, or all; none that a later state has replaced since, and none whose bytes are gone.
+-- Failed documents wait again: of one job, or all; none that a later state has replaced since, whether it was handed in or
+-- stored by other means, and none whose bytes are gone.
 WITH again AS (
     SELECT failed.revision_id
     FROM revisions AS failed
@@ -12,6 +13,13 @@ WITH again AS (
             AND later.document_id = failed.document_id
             AND (later.submitted_at, later.revision_id) > (failed.submitted_at, failed.revision_id)
       )
+      AND NOT EXISTS (
+          SELECT
+          FROM documents
+          WHERE documents.tenant_id = %(tenant_id)s
+            AND documents.document_id = failed.document_id
+            AND documents.version > coalesce(failed.version, 0)
+      )
       AND (failed.url IS NOT NULL OR EXISTS (
           SELECT
           FROM uploads
@@ -23,4 +31,4 @@ WITH again AS (
 UPDATE revisions
 SET state = 'queued', losses = 0, due_at = %(moment)s, settled_at = NULL, error_code = NULL, error_message = NULL
 WHERE tenant_id = %(tenant_id)s AND revision_id IN (SELECT revision_id FROM again)
-RETURNING revision_id, document_id, job_id, uri, state, submitted_at
+RETURNING revision_id, document_id, job_id, uri, state, error_code, submitted_at
