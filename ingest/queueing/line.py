@@ -16,13 +16,8 @@ from psycopg.types.json import Jsonb
 
 from ingest.domain import SourceFile
 from ingest.queueing.ending import end
-from ingest.queueing.records import (
-    ClaimedRevision,
-    Receipt,
-    SettledRevision,
-    Settlement,
-    Submission,
-)
+from ingest.queueing.quota import Quota, make_room
+from ingest.queueing.records import ClaimedRevision, Receipt, SettledRevision, Settlement, Submission
 from ingest.store import KnownDocument, TenantWriter, document_id_of
 from ingest.transactions import connected
 from retrieval.access import TenantId
@@ -79,11 +74,17 @@ class Line(TenantWriter):
     Every method raises `StoreUnavailable`.
     """
 
-    def submit(self, submitter: str, submissions: Sequence[Submission], idempotency_key: str | None = None) -> Receipt:
+    def submit(
+        self,
+        submitter: str,
+        submissions: Sequence[Submission],
+        idempotency_key: str | None = None,
+        quota: Quota | None = None,
+    ) -> Receipt:
         """Takes the documents on as one job, in the place of what was handed in of them before and is not settled.
 
         With a key that was used before, the job of then. Raises `IdempotencyKeyReused` when that was for other
-        documents.
+        documents, and `QueueFull`.
         """
         job_id, request = uuid4(), _digest(submissions)
         revisions = [(uuid4(), submission) for submission in submissions]
@@ -97,7 +98,9 @@ class Line(TenantWriter):
             )  # fmt: skip
             if not added:
                 return _repeated(self._rows(_JobOfKey, _statement("job_of_key"), **key), request)
-            end(self._on, _statement("supersede"), state="superseded", document_ids=documents, moment=moment)
+            replaced = end(self._on, _statement("supersede"), state="superseded", document_ids=documents, moment=moment)
+            if quota is not None:
+                make_room(self._on, quota, submissions, replaced)
             rows = [
                 _row(revision_id, submission, document_id, position)
                 for position, ((revision_id, submission), document_id) in enumerate(

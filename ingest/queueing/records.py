@@ -78,6 +78,7 @@ class SettledRevision:
     job_id: UUID
     uri: str
     state: RevisionState
+    bytes: int
     submitted_at: datetime
 
 
