@@ -13,7 +13,7 @@ import typer
 from ingest.embedding import Configured, embedding, live_embedder
 from ingest.queueing.following import job_documents, list_jobs, read_job
 from ingest.queueing.line import open_line
-from ingest.queueing.measuring import observing, serve_measures
+from ingest.queueing.measuring import serve_measures
 from ingest.queueing.records import Job, Revision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import open_workshop, work
@@ -23,7 +23,7 @@ from retrieval.cli import with_store
 from retrieval.database.reaching import database_reached
 from retrieval.engine import prepare_database
 from retrieval.settings import Settings
-from retrieval.telemetry import telemetry_of
+from retrieval.telemetry import Telemetry, telemetry_of
 
 _MOST = 1000
 
@@ -44,10 +44,10 @@ def worker_command() -> None:
     telemetry = telemetry_of(settings.telemetry)
     serve_measures(telemetry, settings.worker.metrics_port)
     with (
-        open_workshop(dsn, embedding(dsn, opening), settings, observing(telemetry)) as workshop,
+        open_workshop(dsn, embedding(dsn, opening), settings, telemetry) as workshop,
         suppress(asyncio.CancelledError, KeyboardInterrupt),
     ):
-        asyncio.run(_until_stopped(workshop, settings))
+        asyncio.run(_until_stopped(workshop, settings, telemetry))
     typer.echo("stopped: what was not done waits for another worker")
 
 
@@ -59,8 +59,8 @@ async def _until_reached(settings: Settings) -> None:
     await database_reached(settings.database)
 
 
-async def _until_stopped(workshop: Workshop, settings: Settings) -> None:
-    working = asyncio.gather(work(workshop), tell(workshop.dsn, settings))
+async def _until_stopped(workshop: Workshop, settings: Settings, telemetry: Telemetry) -> None:
+    working = asyncio.gather(work(workshop), tell(workshop.dsn, settings, telemetry))
 
     def stop() -> None:
         workshop.stopping.set()

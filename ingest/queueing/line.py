@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from ingest.domain import SourceFile
 from ingest.queueing.ending import end
 from ingest.queueing.quota import Quota, make_room
-from ingest.queueing.records import ClaimedRevision, Receipt, SettledRevision, Settlement, Submission
+from ingest.queueing.records import ClaimedRevision, Depth, Receipt, SettledRevision, Settlement, Submission, Waiting
 from ingest.store import KnownDocument, TenantWriter, document_id_of
 from ingest.transactions import connected
 from retrieval.access import TenantId
@@ -27,6 +27,7 @@ from retrieval.errors import Conflict, IdempotencyKeyReused, PinciteError
 
 MOST_TOGETHER = 64
 """Documents taken at once."""
+_MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +59,6 @@ class _Submitted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
     turn_id: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """Whether documents can be taken now, and when the next of the others can be."""
-
-    due: bool
-    next_at: datetime | None
 
 
 class Line(TenantWriter):
@@ -235,6 +228,11 @@ class Line(TenantWriter):
         """Tells the workers where there is something to take now."""
         if self.waiting().due:
             self.wake()
+
+    def depth(self) -> Depth:
+        """How much waits and since when, and how much failed."""
+        with self._transaction():
+            return self._rows(Depth, _statement("depth"), moment=datetime.now(UTC), most=_MOST_COUNTED)[0]
 
     def sweep(self, before: datetime) -> int:
         """Forgets jobs that had ended by then, with the bytes of their failures. How many."""

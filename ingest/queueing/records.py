@@ -140,5 +140,22 @@ class Revision:
     settled_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Whether documents can be taken now, and when the next of the others can be."""
+
+    due: bool
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How much waits, how much failed, and for how many seconds the oldest has been waiting."""
+
+    waiting: int
+    failed: int
+    oldest: float
+
+
 Settlements = Sequence[Settlement]
 Versions = Mapping[UUID, int]
