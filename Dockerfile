@@ -16,7 +16,7 @@ WORKDIR /src
 COPY constraints.txt pyproject.toml ./
 RUN python -m venv /opt/pincite \
     && pip install --constraint constraints.txt --upgrade pip \
-    && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['minilm'], *p['optional-dependencies']['fast'], *p['optional-dependencies']['otel'], *p['optional-dependencies']['redis'], sep='\n')" > requirements.txt
+    && python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['minilm'], *p['optional-dependencies']['fast'], *p['optional-dependencies']['otel'], *p['optional-dependencies']['redis'], *p['optional-dependencies']['s3'], sep='\n')" > requirements.txt
 
 # Dependencies before sources: a change of ours does not install torch again.
 FROM builder AS builder-cpu
@@ -43,6 +43,10 @@ ENV PATH=/opt/pincite/bin:$PATH \
     PYTHONFAULTHANDLER=1 \
     HF_HOME=/models \
     XDG_CACHE_HOME=/models
+# git: sources that are repositories. tesseract: pictures and scanned PDFs, in English and German.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git tesseract-ocr tesseract-ocr-eng tesseract-ocr-deu \
+    && rm -rf /var/lib/apt/lists/*
 RUN groupadd --system --gid 10001 pincite \
     && useradd --system --uid 10001 --gid pincite --no-create-home --home-dir /nonexistent pincite \
     && install --directory --owner pincite --group pincite /models /srv/pincite

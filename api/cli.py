@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.working import working
+from retrieval.database.reaching import database_reached
 from retrieval.engine import open_engine
 from retrieval.errors import InvalidSettings
 from retrieval.exporting import exporting
@@ -52,6 +53,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     if starting is not None:
         loop.add_signal_handler(signal.SIGTERM, starting.cancel)
+    await database_reached(settings.database)
     with exporting(settings.telemetry):
         await _serve_until_stopped(settings, listener)
 

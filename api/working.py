@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from ingest.embedding import Opening, embedding
-from ingest.queueing.measuring import observing
 from ingest.queueing.worker import open_workshop, work
 from ingest.webhooks.telling import tell
 from retrieval.database.generations import Generation
@@ -33,8 +32,8 @@ async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
         yield
         return
     dsn = await asyncio.to_thread(database_dsn, settings.database)
-    with open_workshop(dsn, embedding(dsn, _engines_own(engine)), settings, observing(engine.telemetry)) as workshop:
-        worker = asyncio.gather(work(workshop), tell(dsn, settings))
+    with open_workshop(dsn, embedding(dsn, _engines_own(engine)), settings, engine.telemetry) as workshop:
+        worker = asyncio.gather(work(workshop), tell(dsn, settings, engine.telemetry))
         try:
             yield
         finally:

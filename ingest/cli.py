@@ -133,6 +133,8 @@ def _summary(report: IngestReport, *, dry_run: bool) -> str:
     )
     if report.without_context:
         counts += f"; {report.without_context} chunks lack the LLM's context, the next run asks again"
+    if report.receipt:
+        counts += f"; receipt {report.receipt}"
     return "\n".join(
         [counts, *(f"  {failure.uri}: {failure.reason}: {failure.message}" for failure in report.failures)]
     )

@@ -109,7 +109,8 @@ class Failure:
 class IngestReport:
     """What a run did, as uris. `updated` are re-permissioned or re-described without being embedded again.
 
-    `without_context` counts chunks that no model could be asked about: the next run asks again.
+    `without_context` counts chunks that no model could be asked about: the next run asks again. `receipt` is the id of
+    the one for what was removed.
     """
 
     indexed: tuple[str, ...]
@@ -120,3 +121,4 @@ class IngestReport:
     chunks: int
     seconds: float
     without_context: int = 0
+    receipt: str | None = None

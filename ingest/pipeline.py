@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from threading import Event
 
@@ -18,6 +19,8 @@ import numpy as np
 import structlog
 
 from ingest.chunking import cut
+from ingest.deleting.documents import delete_gone
+from ingest.deleting.receipts import Deletion
 from ingest.domain import Chunk, Failure, IngestReport, SourceFile
 from ingest.examining import Parsed, Parsers, Unchanged, examine, open_parsers
 from ingest.indexing import build_vector_index, check_index, claim_generation, tidy
@@ -118,7 +121,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
             examined = _settle(examine_sources(run, parsers, selection.sources, known), outcomes)
             _store(run, put, situate_chunks(run, cut_documents(run, examined, outcomes), outcomes), outcomes)
         _describe(run, writer, known, outcomes)
-        _prune(run, writer, gone, outcomes)
+        receipt = _prune(run, writer, gone, outcomes)
     if generation is not None and not run.dry_run:
         _index(run, generation, outcomes.chunks)
     return IngestReport(
@@ -130,6 +133,7 @@ def ingest(run: Run, selection: Selection) -> IngestReport:
         chunks=outcomes.chunks,
         seconds=time.monotonic() - begun,
         without_context=outcomes.without_context,
+        receipt=receipt,
     )
 
 
@@ -325,12 +329,15 @@ def _store_batch(put: Put, batch: Sequence[EmbeddedDocument], outcomes: Outcomes
         outcomes.note("indexed", made.parsed.source.uri, len(made.chunks))
 
 
-def _prune(run: Run, writer: TenantWriter, gone: Iterable[str], outcomes: Outcomes) -> None:
-    """Removes what is no longer at the source."""
+def _prune(run: Run, writer: TenantWriter, gone: Sequence[str], outcomes: Outcomes) -> str | None:
+    """Removes what is no longer at the source; the id of the receipt."""
+    receipt = None
+    if gone and not run.dry_run:
+        deletion = Deletion(dsn=run.dsn, tenant=run.tenant, asked_by="prune", asked_at=datetime.now(UTC))
+        receipt = delete_gone(deletion, writer, gone)
     for uri in gone:
-        if not run.dry_run:
-            writer.remove(uri)
         outcomes.note("removed", uri)
+    return None if receipt is None else str(receipt.receipt_id)
 
 
 def _index(run: Run, generation: Generation, chunks: int) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -17,6 +17,8 @@ from retrieval.database.generations import FIRST, GENERATIONS, Generation, live_
 from retrieval.database.statements import TenantStatement, reference_statement, tenant_statement
 from retrieval.database.store import tenant_entry
 from retrieval.errors import GenerationChanged, UnreadableDocument
+
+Role = TypeVar("Role", bound="TenantTransactions")
 
 _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
@@ -48,6 +50,10 @@ class TenantTransactions:
         self._tenant = tenant
         self._generation_id = generation_id
         self._on = TenantRows(connection, tenant)
+
+    def acting_as(self, role: type[Role]) -> Role:
+        """The same connection, for what another kind of writer does."""
+        return role(self._connection, self._tenant)
 
     def _home(self, standing: Standing) -> int:
         """The generation that this reads and writes."""

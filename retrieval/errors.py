@@ -25,8 +25,9 @@ PinciteError
 │   ├── IdempotencyKeyReused    the key stands for another question
 │   └── AnswerWithdrawn         a kept answer shows what was changed or taken away since
 ├── LimitExceeded
-│   └── BudgetExhausted         what is left of a budget is less than the call may take; says when it is new
+│   ├── BudgetExhausted         what is left of a budget is less than the call may take; says when it is new
 │   └── RateLimited             too many requests; carries when to come back
+│       └── QueueFull           as much waits to be indexed as may; what it was asked for is not kept
 ├── IndexMismatch               the index was built by another model or an older schema
 └── DependencyError             something we lean on gave way
     ├── Overloaded              more was asked at once than is served in time; asked later, it will be
@@ -180,6 +181,10 @@ class RateLimited(LimitExceeded):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class QueueFull(RateLimited):
+    code = "queue_full"
 
 
 class IndexMismatch(PinciteError):

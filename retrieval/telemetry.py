@@ -6,7 +6,7 @@ A label's values are a short list known in the code: never a tenant, a principal
 
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import get_args
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
@@ -23,6 +23,7 @@ from retrieval.domain import (
 )
 from retrieval.model_calls import ModelCallMeasures
 from retrieval.settings import TelemetrySettings
+from retrieval.standings import Standings
 from retrieval.tracing import annotate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -31,6 +32,7 @@ _LIFE = (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
 _NO_PATH = "none"
 _FAILED = "failed"
+DeliveryState = Literal["pending", "delivered", "failed"]
 
 
 class Telemetry:
@@ -61,6 +63,10 @@ class Telemetry:
         visible, invisible = "From its submission to the first search that can find it", "From asking to no search"
         self._became_visible = self._histogram("document_visible_seconds", visible, None, _LIFE)
         self._became_invisible = self._histogram("document_invisible_seconds", invisible, None, _SECONDS + _LIFE[4:])
+        self._deliveries = self._counter(
+            "webhook_deliveries", "Attempts to deliver, by what came of them", "outcome", get_args(DeliveryState)
+        )
+        self.standings = Standings(self.registry)
         self._shadows = self._counter(
             "shadow_searches", "Searches drawn to be done again", "outcome", ("compared", "dropped", _FAILED)
         )
@@ -130,6 +136,10 @@ class Telemetry:
     def became_invisible(self, seconds: float) -> None:
         """Nothing finds what was to be deleted, so long after that was asked for."""
         self._became_invisible.observe(seconds)
+
+    def delivery_attempted(self, outcome: DeliveryState) -> None:
+        """A webhook's endpoint was called, or could not be. `pending`: it is tried again."""
+        self._deliveries.labels(outcome).inc()
 
     def shadow_compared(self, path: DensePath, recall: float) -> None:
         """A walked search was done again exactly; `recall` in [0, 1] of its ten best."""

@@ -54,11 +54,12 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(dsn: str, **ingest: Any) -> AsyncIterator[Desk]:
-    """The app over this database, with these settings of the ingest path."""
+async def open_desk(dsn: str, worker: dict[str, Any] | None = None, **ingest: Any) -> AsyncIterator[Desk]:
+    """The app over this database, with these settings of its workers and of the ingest path."""
     async with engine_on(dsn, WordEmbedder()) as engine, AsyncExitStack() as stack:
         changed = engine.settings.ingest.model_copy(update=ingest)
-        app = create_app(replace(engine.settings, ingest=changed), engine)
+        workers = engine.settings.worker.model_copy(update=worker or {})
+        app = create_app(replace(engine.settings, ingest=changed, worker=workers), engine)
         stack.push_async_callback(app.state.writing.close)
 
         async def client(tenant: str, scopes: set[str], *principals: str) -> httpx2.AsyncClient:

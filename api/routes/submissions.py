@@ -13,6 +13,7 @@ from api.resuming import JobKey
 from api.schemas.jobs import BatchAccepted, DocumentAccepted, status_url
 from api.schemas.submissions import BatchIn, DocumentDescription, DocumentIn
 from api.writing import Writing, writing_of
+from ingest.queueing.quota import Quota
 from ingest.queueing.records import Receipt, Submission
 from ingest.store import document_id_of
 from retrieval.keys import ApiKey
@@ -69,19 +70,21 @@ def _submit(
     writing: Writing, settings: Settings, key: ApiKey, idempotency_key: str | None, body: JsonBody | FormBody
 ) -> tuple[Receipt, str]:
     submission = submission_of(body, settings)
-    return _handed_in(writing, key, [submission], idempotency_key), submission.uri
+    return _handed_in(writing, settings, key, [submission], idempotency_key), submission.uri
 
 
 def _submit_many(
     writing: Writing, settings: Settings, key: ApiKey, idempotency_key: str | None, body: JsonBody
 ) -> Receipt:
-    return _handed_in(writing, key, submissions_of(body, settings), idempotency_key)
+    return _handed_in(writing, settings, key, submissions_of(body, settings), idempotency_key)
 
 
-def _handed_in(writing: Writing, key: ApiKey, submissions: list[Submission], idempotency_key: str | None) -> Receipt:
+def _handed_in(
+    writing: Writing, settings: Settings, key: ApiKey, submissions: list[Submission], idempotency_key: str | None
+) -> Receipt:
     # The connection is taken only now: what was said of the documents is read and checked without one.
     with writing.curator(key.tenant) as curator:
-        return curator.submit(key.key_id, submissions, idempotency_key)
+        return curator.submit(key.key_id, submissions, idempotency_key, Quota.of(settings.worker))
 
 
 def _say(response: Response, receipt: Receipt) -> None:

@@ -42,6 +42,19 @@ def delete_documents(deletion: Deletion, *, uris: Iterable[str] = (), document_i
         return _delete(deletion, remover, begun(deletion, "documents", asked), sorted(named), ANYTHING)
 
 
+def delete_gone(deletion: Deletion, writer: TenantWriter, uris: Sequence[str]) -> Receipt | None:
+    """Deletes over this writer's connection what is no longer at its source; None where nothing of it was there.
+
+    Raises `StoreUnavailable`, and `TenantLeaving`.
+    """
+    gone = sorted(document_id_of(deletion.tenant, uri) for uri in uris)
+    asked = asked_for(deletion.tenant, "documents", sorted(map(str, gone)))
+    try:
+        return _delete(deletion, writer.acting_as(_Remover), begun(deletion, "documents", asked), gone, ANYTHING)
+    except NotFound:
+        return None
+
+
 def delete_matching(deletion: Deletion, wanted: Filter) -> Receipt:
     """Deletes the documents that fit the filter now, and still do when their turn comes.
 

@@ -13,16 +13,17 @@ import typer
 from ingest.embedding import Configured, embedding, live_embedder
 from ingest.queueing.following import job_documents, list_jobs, read_job
 from ingest.queueing.line import open_line
-from ingest.queueing.measuring import observing, serve_measures
+from ingest.queueing.measuring import serve_measures
 from ingest.queueing.records import Job, Revision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import open_workshop, work
 from ingest.webhooks.telling import tell
 from retrieval.access import tenant_id
 from retrieval.cli import with_store
+from retrieval.database.reaching import database_reached
 from retrieval.engine import prepare_database
 from retrieval.settings import Settings
-from retrieval.telemetry import telemetry_of
+from retrieval.telemetry import Telemetry, telemetry_of
 
 _MOST = 1000
 
@@ -34,21 +35,32 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs")]
 def worker_command() -> None:
     """Index what is handed in over HTTP and tell webhooks, until stopped. Start as many as you like, on any host."""
     settings = Settings()
+    try:
+        asyncio.run(_until_reached(settings))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise typer.Exit(130) from None
     dsn, opening = prepare_database(settings), Configured(settings.embedder)
     live_embedder(dsn, opening)  # one that does not open is to be said now
     telemetry = telemetry_of(settings.telemetry)
     serve_measures(telemetry, settings.worker.metrics_port)
     with (
-        open_workshop(dsn, embedding(dsn, opening), settings, observing(telemetry)) as workshop,
+        open_workshop(dsn, embedding(dsn, opening), settings, telemetry) as workshop,
         suppress(asyncio.CancelledError, KeyboardInterrupt),
     ):
-        typer.echo("Pincite's worker waits for documents")
-        asyncio.run(_until_stopped(workshop, settings))
+        asyncio.run(_until_stopped(workshop, settings, telemetry))
     typer.echo("stopped: what was not done waits for another worker")
 
 
-async def _until_stopped(workshop: Workshop, settings: Settings) -> None:
-    working = asyncio.gather(work(workshop), tell(workshop.dsn, settings))
+async def _until_reached(settings: Settings) -> None:
+    waiting = asyncio.current_task()
+    assert waiting is not None
+    # As a container's first process, it would not hear the signal otherwise.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, waiting.cancel)
+    await database_reached(settings.database)
+
+
+async def _until_stopped(workshop: Workshop, settings: Settings, telemetry: Telemetry) -> None:
+    working = asyncio.gather(work(workshop), tell(workshop.dsn, settings, telemetry))
 
     def stop() -> None:
         workshop.stopping.set()
@@ -56,6 +68,7 @@ async def _until_stopped(workshop: Workshop, settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    typer.echo("Pincite's worker waits for documents")
     await working
 
 

@@ -16,13 +16,8 @@ from psycopg.types.json import Jsonb
 
 from ingest.domain import SourceFile
 from ingest.queueing.ending import end
-from ingest.queueing.records import (
-    ClaimedRevision,
-    Receipt,
-    SettledRevision,
-    Settlement,
-    Submission,
-)
+from ingest.queueing.quota import Quota, make_room
+from ingest.queueing.records import ClaimedRevision, Depth, Receipt, SettledRevision, Settlement, Submission, Waiting
 from ingest.store import KnownDocument, TenantWriter, document_id_of
 from ingest.transactions import connected
 from retrieval.access import TenantId
@@ -32,6 +27,7 @@ from retrieval.errors import Conflict, IdempotencyKeyReused, PinciteError
 
 MOST_TOGETHER = 64
 """Documents taken at once."""
+_MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,25 +61,23 @@ class _Turn:
     turn_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """Whether documents can be taken now, and when the next of the others can be."""
-
-    due: bool
-    next_at: datetime | None
-
-
 class Line(TenantWriter):
     """Hands in, takes and settles one tenant's documents over one connection; use it from one thread at a time.
 
     Every method raises `StoreUnavailable`.
     """
 
-    def submit(self, submitter: str, submissions: Sequence[Submission], idempotency_key: str | None = None) -> Receipt:
+    def submit(
+        self,
+        submitter: str,
+        submissions: Sequence[Submission],
+        idempotency_key: str | None = None,
+        quota: Quota | None = None,
+    ) -> Receipt:
         """Takes the documents on as one job, in the place of what was handed in of them before and is not settled.
 
         With a key that was used before, the job of then. Raises `IdempotencyKeyReused` when that was for other
-        documents.
+        documents, and `QueueFull`.
         """
         job_id, request = uuid4(), _digest(submissions)
         revisions = [(uuid4(), submission) for submission in submissions]
@@ -97,7 +91,9 @@ class Line(TenantWriter):
             )  # fmt: skip
             if not added:
                 return _repeated(self._rows(_JobOfKey, _statement("job_of_key"), **key), request)
-            end(self._on, _statement("supersede"), state="superseded", document_ids=documents, moment=moment)
+            replaced = end(self._on, _statement("supersede"), state="superseded", document_ids=documents, moment=moment)
+            if quota is not None:
+                make_room(self._on, quota, submissions, replaced)
             rows = [
                 _row(revision_id, submission, document_id, position)
                 for position, ((revision_id, submission), document_id) in enumerate(
@@ -232,6 +228,11 @@ class Line(TenantWriter):
         """Tells the workers where there is something to take now."""
         if self.waiting().due:
             self.wake()
+
+    def depth(self) -> Depth:
+        """How much waits and since when, and how much failed."""
+        with self._transaction():
+            return self._rows(Depth, _statement("depth"), moment=datetime.now(UTC), most=_MOST_COUNTED)[0]
 
     def sweep(self, before: datetime) -> int:
         """Forgets jobs that had ended by then, with the bytes of their failures. How many."""

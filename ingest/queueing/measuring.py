@@ -1,11 +1,11 @@
-"""How long documents take from being handed in to being found."""
+"""How long documents take from being handed in to being found, and how much of all tenants waits."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
 
-from ingest.queueing.records import SettledRevision
+from ingest.queueing.records import Depth, SettledRevision
 from retrieval.telemetry import Telemetry
 
 _FOUND = {"indexed", "updated"}
@@ -21,6 +21,19 @@ def observing(telemetry: Telemetry) -> Callable[[Sequence[SettledRevision]], Non
                 telemetry.became_visible((now - revision.submitted_at).total_seconds())
 
     return observe
+
+
+def gauging(telemetry: Telemetry) -> Callable[[Sequence[Depth]], None]:
+    """Tells the telemetry how all tenants' lines stand."""
+
+    def gauge(depths: Sequence[Depth]) -> None:
+        telemetry.standings.saw(
+            queue_waiting_documents=sum(depth.waiting for depth in depths),
+            queue_failed_documents=sum(depth.failed for depth in depths),
+            queue_oldest_waiting_seconds=max((depth.oldest for depth in depths), default=0.0),
+        )
+
+    return gauge
 
 
 def serve_measures(telemetry: Telemetry, port: int | None) -> None:

@@ -79,6 +79,7 @@ class SettledRevision:
     uri: str
     state: RevisionState
     error_code: str | None
+    bytes: int
     submitted_at: datetime
 
 
@@ -138,6 +139,23 @@ class Revision:
     error_message: str | None
     submitted_at: datetime
     settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Whether documents can be taken now, and when the next of the others can be."""
+
+    due: bool
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How much waits, how much failed, and for how many seconds the oldest has been waiting."""
+
+    waiting: int
+    failed: int
+    oldest: float
 
 
 Settlements = Sequence[Settlement]

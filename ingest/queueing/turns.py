@@ -25,7 +25,7 @@ from ingest.pipeline import Outcomes, Run, cut_documents, embed_documents, exami
 from ingest.queueing.fetching import MOST_ATTEMPTS, FetchedFile, fetch, pause
 from ingest.queueing.line import Line, open_line
 from ingest.queueing.pace import Pace
-from ingest.queueing.records import ClaimedRevision, SettledRevision, Settlement
+from ingest.queueing.records import ClaimedRevision, Depth, SettledRevision, Settlement
 from ingest.queueing.resting import Rest
 from ingest.situating.situator import Situating, nobody_situates
 from ingest.store import EmbeddedDocument, KnownDocument
@@ -52,7 +52,8 @@ _MOST_NAME_BYTES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What a worker works with. `settled` is told what came to its end, after it did; `stopping`: begin nothing new."""
+    """What a worker works with. `settled` is told what came to its end, after it did, `measured` how the
+    tenants' lines stand; `stopping`: begin nothing new."""
 
     dsn: str
     embedding: Embedding
@@ -61,6 +62,7 @@ class Workshop:
     outbound: OutboundSettings
     parsers: Parsers
     settled: Callable[[Sequence[SettledRevision]], None]
+    measured: Callable[[Sequence[Depth]], None] = lambda _depths: None
     situating: Situating = nobody_situates
     stopping: Event = field(default_factory=Event)
     rest: Rest = field(default_factory=Rest)

@@ -5,7 +5,7 @@ of the line: a tenant's million documents do not delay another one's first.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,9 @@ from psycopg.rows import class_row
 from ingest.embedding import Embedding
 from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
+from ingest.queueing.measuring import gauging, observing
 from ingest.queueing.mishaps import resume, see_through
-from ingest.queueing.records import SettledRevision
+from ingest.queueing.records import Depth
 from ingest.queueing.turns import Workshop
 from ingest.situating.situator import situators
 from ingest.transactions import connected
@@ -30,6 +31,7 @@ from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import reference_statement
 from retrieval.settings import Settings
+from retrieval.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)
 
@@ -47,18 +49,15 @@ class _Tenant:
     tenant_id: str
 
 
-def _to_nobody(_settled: Sequence[SettledRevision]) -> None:
-    """Nobody wants to be told."""
-
-
 @contextmanager
 def open_workshop(
     dsn: str,
     embedding: Embedding,
     settings: Settings,
-    settled: Callable[[Sequence[SettledRevision]], None] = _to_nobody,
+    telemetry: Telemetry | None = None,
 ) -> Iterator[Workshop]:
-    """What a worker needs, with processes that parse; they end at the end. `settled` is told what came to its end."""
+    """What a worker needs, with processes that parse; they end at the end. `telemetry` is told how it goes."""
+    telemetry = telemetry or Telemetry()
     with open_parsers(settings.worker.parsers) as parsers:
         yield Workshop(
             dsn=dsn,
@@ -67,7 +66,8 @@ def open_workshop(
             worker=settings.worker,
             outbound=settings.outbound,
             parsers=parsers,
-            settled=settled,
+            settled=observing(telemetry),
+            measured=gauging(telemetry),
             situating=situators(dsn, settings),
         )
 
@@ -114,7 +114,7 @@ def _app(workshop: Workshop) -> App:
     @app.periodic(cron="* * * * *")
     @app.task(name="sweep", queue="house", priority=10, queueing_lock="sweep")
     async def sweep(timestamp: int) -> None:  # noqa: ARG001 - procrastinate says when
-        await _sweep(app, workshop)
+        await sweep_tenants(app, workshop)
 
     return app
 
@@ -130,13 +130,16 @@ async def _recover(app: App, workshop: Workshop) -> None:
         await app.job_manager.finish_job_by_id_async(job_id=job.id, status=Status.FAILED, delete_job=True)
 
 
-async def _sweep(app: App, workshop: Workshop) -> None:
-    """Sees to what nobody sees to: documents held by turns that are gone, lines nobody was told of, old jobs."""
+async def sweep_tenants(app: App, workshop: Workshop) -> None:
+    """Sees to what nobody sees to: documents held by turns that are gone, lines nobody was told of, old jobs. Looks how
+    all the lines stand."""
+    depths: list[Depth] = []
     for tenant in await asyncio.to_thread(_tenants, workshop.dsn):
-        await asyncio.to_thread(_forget, workshop, tenant)
+        depths.append(await asyncio.to_thread(_forget, workshop, tenant))
         for turn_id in await asyncio.to_thread(_running_turns, workshop.dsn, tenant):
             if not list(await app.job_manager.list_jobs_async(id=turn_id)):
                 await asyncio.to_thread(_release, workshop.dsn, tenant, turn_id, blamed=False)
+    workshop.measured(depths)
 
 
 def _release(dsn: str, tenant: TenantId, turn_id: int, *, blamed: bool) -> int:
@@ -149,10 +152,11 @@ def _running_turns(dsn: str, tenant: TenantId) -> list[int]:
         return line.running_turns()
 
 
-def _forget(workshop: Workshop, tenant: TenantId) -> None:
+def _forget(workshop: Workshop, tenant: TenantId) -> Depth:
     with open_line(workshop.dsn, tenant) as line:
         line.sweep(datetime.now(UTC) - timedelta(days=workshop.worker.keep_days))
         line.wake_if_due()
+        return line.depth()
 
 
 def _tenants(dsn: str) -> list[TenantId]:

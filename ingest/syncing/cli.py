@@ -103,6 +103,8 @@ def _summary(report: SyncReport, *, dry_run: bool) -> str:
         f" updated {len(report.updated)}, removed {len(report.removed)}, failed {len(report.failures)}"
         f" in {report.seconds:.1f} s"
     )
+    if report.receipt:
+        counts += f"; receipt {report.receipt}"
     problems = [f"  {problem.code}: {problem.message}; nothing was removed" for problem in report.problems]
     failures = [f"  {failure.uri}: {failure.reason}: {failure.message}" for failure in report.failures]
     return "\n".join([counts, *problems, *failures])

@@ -93,7 +93,7 @@ class Problem:
 class SyncReport:
     """What a run did. `found` counts documents at the source, `unchanged` those of which no byte was read.
 
-    With a problem, nothing was removed.
+    With a problem, nothing was removed. `receipt` is the id of the one for what was.
     """
 
     tenant: str
@@ -108,3 +108,4 @@ class SyncReport:
     problems: tuple[Problem, ...]
     chunks: int
     seconds: float
+    receipt: str | None = None

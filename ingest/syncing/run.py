@@ -7,9 +7,12 @@ source was listed to its end.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
+from ingest.deleting.documents import delete_gone
+from ingest.deleting.receipts import Deletion
 from ingest.domain import Failure
 from ingest.recipes import reading_recipe
 from ingest.store import add_tenant
@@ -142,13 +145,21 @@ def _remove(work: Work) -> None:
         message = f"{len(stored)} documents are gone from the source: removed only with --allow-mass-delete"
         outcomes.problems.append(Problem(code="mass_delete", message=message))
         return
+    if not work.run.dry_run:
+        _delete(work, stored)
     for uri in stored:
-        if not work.run.dry_run:
-            work.state.remove(uri)
         outcomes.removed.append(uri)
         work.run.on_document("removed")
     if not work.run.dry_run:
         work.state.forget([uri for uri in gone if uri not in outcomes.present])
+
+
+def _delete(work: Work, uris: Sequence[str]) -> None:
+    """Over the connection that the source is locked by: who lost the lock removes nothing."""
+    asked_by, tenant = f"sync:{work.declared.name}", tenant_id(work.declared.tenant)
+    deletion = Deletion(dsn=work.run.dsn, tenant=tenant, asked_by=asked_by, asked_at=datetime.now(UTC))
+    receipt = delete_gone(deletion, work.state, uris)
+    work.outcomes.receipt = None if receipt is None else str(receipt.receipt_id)
 
 
 def _is_suspicious(work: Work, gone: int) -> bool:
@@ -173,4 +184,5 @@ def _report(declared: Declared, outcomes: Outcomes, seconds: float) -> SyncRepor
         problems=tuple(outcomes.problems),
         chunks=outcomes.chunks,
         seconds=seconds,
+        receipt=outcomes.receipt,
     )

@@ -54,6 +54,7 @@ class Outcomes:
     removed: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    receipt: str | None = None
 
     def fail(self, failure: Failure) -> None:
         """One document that could not be done."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 from uuid import UUID, uuid4
 
 from ingest.webhooks.endpoints import check_there
@@ -10,8 +9,9 @@ from ingest.webhooks.events import TEST, statement
 from retrieval.access import TenantId, caller
 from retrieval.database.store import CallerSession, Store
 from retrieval.errors import NotFound
+from retrieval.telemetry import DeliveryState
 
-State = Literal["pending", "delivered", "failed"]
+State = DeliveryState
 
 _SIGN = "msg_"
 

@@ -22,6 +22,7 @@ from retrieval.access import TenantId, caller
 from retrieval.database.store import CallerSession, Store
 from retrieval.errors import UrlRefused, UrlUnreachable
 from retrieval.settings import WebhookSettings
+from retrieval.telemetry import Telemetry
 from retrieval.upstream.outbound import Outbound
 from retrieval.upstream.retry_after import retry_after
 
@@ -50,6 +51,7 @@ class Post:
     outbound: Outbound
     seal: Seal
     settings: WebhookSettings
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,7 @@ async def _attempt(post: Post, tenant: TenantId, task: _Task) -> State:
     )
     async with post.store.session(caller(tenant, ())) as session:
         await _settle(session, task, outcome, state)
+    post.telemetry.delivery_attempted(state)
     return state
 
 

@@ -22,6 +22,7 @@ from retrieval.database.statements import reference_statement
 from retrieval.database.store import open_store
 from retrieval.errors import PinciteError, StoreUnavailable
 from retrieval.settings import Settings
+from retrieval.telemetry import Telemetry
 from retrieval.upstream.outbound import open_outbound
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +42,13 @@ class _Tenant:
     tenant_id: TenantId
 
 
-async def tell(dsn: str, settings: Settings) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Undelivered:
+    oldest: float
+    disabled: int
+
+
+async def tell(dsn: str, settings: Settings, telemetry: Telemetry) -> None:
     """Delivers until it is cancelled. Outlives the database being away. Raises `InvalidSettings`."""
     while True:
         try:
@@ -51,6 +58,7 @@ async def tell(dsn: str, settings: Settings) -> None:
                     outbound=await stack.enter_async_context(open_outbound(settings.outbound)),
                     seal=Seal(settings.webhooks.key),
                     settings=settings.webhooks,
+                    telemetry=telemetry,
                 )
                 app = await stack.enter_async_context(_app(post, dsn, settings).open_async())
                 await app.run_worker_async(
@@ -102,8 +110,14 @@ async def tell_tenant(post: Post, tenant: TenantId) -> None:
 
 
 async def remind(post: Post) -> None:
-    """Wakes the workers for every tenant that has something due. Raises `StoreUnavailable`."""
+    """Wakes the workers for every tenant that has something due, and looks how all stand. Raises `StoreUnavailable`."""
+    found: list[_Undelivered] = []
     for each in await post.store.reference_rows(_Tenant, _TENANTS):
         async with post.store.session(caller(each.tenant_id, ())) as session:
             if await due_in(session) == 0:
                 await session.change(statement("wake"))
+            found += await session.rows(_Undelivered, statement("undelivered"))
+    post.telemetry.standings.saw(
+        webhook_oldest_undelivered_seconds=max((each.oldest for each in found), default=0.0),
+        webhook_disabled_endpoints=sum(each.disabled for each in found),
+    )

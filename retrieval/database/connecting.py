@@ -16,8 +16,10 @@ PATIENCE: dict[str, Any] = {
 }
 
 
-def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
-    """A blocking connection, for start-up, administration and ingest.
+def connect(
+    dsn: str, *, autocommit: bool = False, timeout: int = PATIENCE["connect_timeout"]
+) -> psycopg.Connection[tuple[Any, ...]]:
+    """A blocking connection, for start-up, administration and ingest, within so many seconds.
 
     Raises psycopg.OperationalError, and `InvalidSettings` for what is no DSN.
     """
@@ -26,4 +28,5 @@ def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection[tuple[A
     except psycopg.ProgrammingError as error:
         # Nothing of the DSN is repeated: it may hold a password.
         raise InvalidSettings("PINCITE_DATABASE_URL is not a Postgres URL (postgresql://user@host/database)") from error
-    return psycopg.connect(dsn, autocommit=autocommit, application_name="pincite", **PATIENCE)
+    given = {**PATIENCE, "connect_timeout": timeout}
+    return psycopg.connect(dsn, autocommit=autocommit, application_name="pincite", **given)

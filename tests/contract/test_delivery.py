@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,28 @@ def test_the_image_runs_as_nobody_and_says_how_it_is(name: str) -> None:
     assert "/livez" in stage["HEALTHCHECK"]
     assert stage["ENTRYPOINT"] == '["pincite"]'
     assert stage["CMD"].startswith('["serve"')
+
+
+@pytest.mark.parametrize("what", ["git", "tesseract-ocr", "tesseract-ocr-eng", "tesseract-ocr-deu"])
+def test_the_image_has_the_programs_that_sources_and_formats_ask_for(what: str) -> None:
+    """Git repositories are synced, and scans are read, without anything being installed first."""
+    runtime = (ROOT / "Dockerfile").read_text(encoding="utf-8").partition(" AS runtime\n")[2]
+    installed = re.search(r"apt-get install ([^&]+)", runtime.partition("\nFROM ")[0])
+    assert installed is not None
+    assert what in installed[1].replace("\\\n", " ").split()
+
+
+def test_the_image_has_the_extras_that_the_service_may_be_set_to_use() -> None:
+    """All of them but those of a developer, of the evaluations, and of a database that compose has beside it."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = set(re.findall(r"optional-dependencies'\]\['(\w+)'\]", (ROOT / "Dockerfile").read_text(encoding="utf-8")))
+    assert named == set(extras) - {"dev", "evals", "embedded"}
+
+
+def test_workers_are_composed() -> None:
+    """What is handed in over HTTP is indexed without anything being started by hand."""
+    assert SERVICES["worker"]["command"] == ["worker"]
+    assert "profiles" not in SERVICES["worker"]
 
 
 def test_the_image_needs_no_extra_it_does_not_install() -> None:

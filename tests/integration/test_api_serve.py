@@ -103,7 +103,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(dsn: str) -> None:
 @pytest.mark.parametrize(
     ("extra", "word"),
     [
-        ({"PINCITE_DATABASE_URL": "postgresql://127.0.0.1:1/none"}, "store_unavailable"),
+        ({"PINCITE_RERANKER_PROVIDER": "tei"}, "PINCITE_RERANKER_URL"),
         ({"PINCITE_API_PORT": "many"}, "port"),
     ],
 )

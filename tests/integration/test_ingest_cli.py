@@ -118,7 +118,7 @@ def test_the_report_is_one_json_document(environment: dict[str, str], docs: Path
         "docs/caf?.md": "bad_name",
     }
     outcomes = {"indexed", "updated", "unchanged", "removed", "failures"}
-    assert report.keys() == outcomes | {"chunks", "without_context", "seconds"}
+    assert report.keys() == outcomes | {"chunks", "without_context", "seconds", "receipt"}
 
 
 def test_without_permissions_each_document_is_a_failure(environment: dict[str, str], docs: Path) -> None:

@@ -17,6 +17,7 @@ from ingest.webhooks.signing import Seal
 from ingest.webhooks.telling import remind, tell, tell_tenant
 from retrieval.database.store import open_store
 from retrieval.settings import Settings
+from retrieval.telemetry import Telemetry
 from retrieval.upstream.outbound import open_outbound
 from tests.conftest import on_database
 from tests.hostile_web import Web, answer, web
@@ -34,7 +35,7 @@ def settings_for(dsn: str, server: Web) -> Settings:
 @asynccontextmanager
 async def telling(settings: Settings, dsn: str) -> AsyncIterator[None]:
     """The part of a worker that delivers, in this process."""
-    worker = asyncio.create_task(tell(dsn, settings))
+    worker = asyncio.create_task(tell(dsn, settings, Telemetry()))
     try:
         await until(lambda: bool(rows(dsn, "SELECT 1 FROM procrastinate_workers")))
         yield

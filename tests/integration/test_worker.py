@@ -81,9 +81,10 @@ async def test_a_long_line_does_not_delay_another_tenants_document(dsn: str) -> 
 
 
 async def test_workers_share_a_line(dsn: str) -> None:
-    """Two workers on one tenant's line index each document once, both of them some."""
+    """Two workers on one tenant's line index each document once, both of them some: neither goes on with its first
+    before the other has one."""
     job = hand_in(dsn, *(submission(f"{number}.txt", f"Rule {number} of many.") for number in range(300))).job_id
-    meet = threading.Barrier(2, timeout=60)
+    meet = threading.Barrier(2)
 
     class Meeting(WordEmbedder):
         def embed_documents(self, texts: Sequence[str]) -> Vectors:
@@ -91,9 +92,18 @@ async def test_workers_share_a_line(dsn: str) -> None:
                 meet.wait()
             return super().embed_documents(texts)
 
+    def shop(embedder: Meeting) -> Workshop:
+        made = workshop(dsn, embedder)
+        # One turn each: two turns of one worker would meet each other. A machine that stalls loses no worker.
+        return replace(made, worker=made.worker.model_copy(update={"turns": 1, "lost_after": 600.0}))
+
     embedders = Meeting(), Meeting()
-    async with at_work(workshop(dsn, embedders[0])), at_work(workshop(dsn, embedders[1])):
-        await until(lambda: settled(dsn))
+    async with at_work(shop(embedders[0])), at_work(shop(embedders[1])):
+        try:
+            await until(lambda: settled(dsn), seconds=300)
+        finally:
+            meet.abort()
+    assert all(embedder.embedded for embedder in embedders)
     assert sum(len(embedder.embedded) for embedder in embedders) == 300
     assert rows(dsn, "SELECT indexed FROM jobs WHERE job_id = %s", job) == [(300,)]
     assert rows(dsn, "SELECT DISTINCT version FROM documents") == [(1,)]

@@ -9,4 +9,4 @@ WITH open AS (
 UPDATE revisions
 SET state = 'cancelled', claim_id = NULL, turn_id = NULL, settled_at = %(moment)s
 WHERE tenant_id = %(tenant_id)s AND revision_id IN (SELECT revision_id FROM open)
-RETURNING revision_id, document_id, job_id, uri, state, error_code, submitted_at
+RETURNING revision_id, document_id, job_id, uri, state, error_code, bytes, submitted_at

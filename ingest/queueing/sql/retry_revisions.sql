@@ -31,4 +31,4 @@ WITH again AS (
 UPDATE revisions
 SET state = 'queued', losses = 0, due_at = %(moment)s, settled_at = NULL, error_code = NULL, error_message = NULL
 WHERE tenant_id = %(tenant_id)s AND revision_id IN (SELECT revision_id FROM again)
-RETURNING revision_id, document_id, job_id, uri, state, error_code, submitted_at
+RETURNING revision_id, document_id, job_id, uri, state, error_code, bytes, submitted_at

@@ -18,4 +18,4 @@ WHERE revisions.tenant_id = %(tenant_id)s
   AND revisions.revision_id = ended.revision_id
   AND revisions.revision_id IN (SELECT revision_id FROM held)
 RETURNING revisions.revision_id, revisions.document_id, revisions.job_id, revisions.uri, revisions.state,
-          revisions.error_code, revisions.submitted_at
+          revisions.error_code, revisions.bytes, revisions.submitted_at

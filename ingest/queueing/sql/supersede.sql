@@ -11,4 +11,4 @@ WITH outdated AS (
 UPDATE revisions
 SET state = %(state)s, claim_id = NULL, turn_id = NULL, settled_at = %(moment)s
 WHERE tenant_id = %(tenant_id)s AND revision_id IN (SELECT revision_id FROM outdated)
-RETURNING revision_id, document_id, job_id, uri, state, error_code, submitted_at
+RETURNING revision_id, document_id, job_id, uri, state, error_code, bytes, submitted_at
