@@ -16,7 +16,7 @@ from retrieval.database.generations import Generation, live_one
 from retrieval.database.server import database_dsn
 from retrieval.database.store import Store, open_store
 from retrieval.domain import AnswerFinished
-from retrieval.errors import IndexMismatch, PinciteError
+from retrieval.errors import EmbedderUnavailable, IndexMismatch, PinciteError
 from retrieval.flights import Flights
 from retrieval.generation.gateway import LlmGateway
 from retrieval.generation.llm import Llm
@@ -41,7 +41,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Engine:
-    """The parts. `embedder` and `reranker` may be `Missing`; None means that none is configured."""
+    """The parts. `embedder` and `reranker` may be `Missing`; None means that none is configured. `behind` says why the
+    index could not be followed where it moved: questions are answered from the generation before."""
 
     settings: Settings
     store: Store
@@ -51,6 +52,7 @@ class Engine:
     telemetry: Telemetry = field(default_factory=Telemetry)
     shadows: ShadowSearches | None = None
     models: Models | None = None
+    behind: str = ""
     admission: Admission = field(init=False, repr=False)
     flights: Flights[AnswerFinished] = field(default_factory=Flights, repr=False)
     _generation: Generation | None = field(default=None, repr=False)
@@ -179,6 +181,10 @@ async def _follow(engine: Engine) -> None:
         await asyncio.sleep(_LOOK)
         try:
             await engine.follow()
+            engine.behind = ""
+        except (EmbedderUnavailable, IndexMismatch) as error:
+            engine.behind = str(error)
+            _log.warning("generation_not_followed", reason=str(error))
         except PinciteError as error:
             _log.warning("generation_not_followed", reason=str(error))
         except Exception:  # noqa: BLE001 - whatever it is, the next look may go well

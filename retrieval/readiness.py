@@ -49,7 +49,7 @@ async def readiness(engine: Engine) -> Readiness:
     """Asks every part once, all at the same time. Never raises."""
     database, embedder, reranker, endpoints = await asyncio.gather(
         _probe(_database(engine), "Postgres"),
-        _model(engine.embedder, "no embedder"),
+        _embedder(engine),
         _model(engine.reranker, "no reranker is configured: passages stand in fused order"),
         _endpoints(engine.llm),
     )
@@ -69,6 +69,13 @@ def _llm(llm: Llm | None, endpoints: Mapping[str, EndpointState]) -> PartState:
         return PartState(state="ready", detail=llm.name)
     reasons = "; ".join(f"{name}: {endpoint.detail}" for name, endpoint in endpoints.items())
     return PartState(state="unavailable", detail=reasons)
+
+
+async def _embedder(engine: Engine) -> PartState:
+    """Unavailable, too, where it is another one that the index was moved to."""
+    if engine.behind:
+        return PartState(state="unavailable", detail=f"answers come from the generation before: {engine.behind}")
+    return await _model(engine.embedder, "no embedder")
 
 
 async def _model(part: _Part | Missing | None, absent: str) -> PartState:

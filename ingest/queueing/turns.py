@@ -101,7 +101,7 @@ def take_turn(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
         try:
             embedder, generation = workshop.embedding()
         except EmbedderUnavailable as error:
-            _rest(workshop, line, [], error)
+            _rest(workshop, line, _claim(workshop, line, turn_id), error)  # its documents say why they wait
             return
         with workshop.situating(tenant, embedder) as situator:
             run = Run(dsn=workshop.dsn, tenant=tenant, embedder=embedder, settings=workshop.ingest, situator=situator)

@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import structlog
-from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate import App, JobContext
 from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import DeleteJobCondition, Status
 from psycopg.rows import class_row
 
+from ingest.apps import app_on, opened
 from ingest.embedding import Embedding
 from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
@@ -27,7 +28,6 @@ from ingest.queueing.turns import Workshop
 from ingest.situating.situator import situators
 from ingest.transactions import connected
 from retrieval.access import TenantId, tenant_id
-from retrieval.database.connecting import PATIENCE
 from retrieval.database.errors import store_errors
 from retrieval.database.statements import reference_statement
 from retrieval.settings import Settings
@@ -76,8 +76,7 @@ async def work(workshop: Workshop) -> None:
     """Works until it is cancelled; then ends what it has begun. Outlives the database being away."""
     while True:
         try:
-            app = _app(workshop)
-            async with app.open_async():
+            async with opened(_app(workshop)) as app:
                 await app.run_worker_async(
                     queues=_ALL_QUEUES,
                     concurrency=workshop.worker.turns,
@@ -94,11 +93,7 @@ async def work(workshop: Workshop) -> None:
 
 
 def _app(workshop: Workshop) -> App:
-    dsn = workshop.worker.direct_url.get_secret_value() if workshop.worker.direct_url else workshop.dsn
-    connector = PsycopgConnector(
-        conninfo=dsn, min_size=1, max_size=workshop.worker.turns + 2, kwargs={"application_name": "pincite", **PATIENCE}
-    )
-    app = App(connector=connector)
+    app = app_on(workshop.dsn, workshop.worker, workshop.worker.turns + 2)
 
     @app.task(name="turn", queue="turns", pass_context=True)
     async def turn(context: JobContext, tenant: str) -> None:

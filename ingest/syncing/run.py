@@ -24,7 +24,7 @@ from ingest.syncing.plan import Changed, Plan, Redescribed, Unchanged, narrowed,
 from ingest.syncing.state import SourceState, open_state
 from ingest.syncing.work import TOGETHER, Batch, Outcomes, SyncRun, Work
 from retrieval.access import tenant_id
-from retrieval.errors import SourceUnavailable, TenantLeaving
+from retrieval.errors import InvalidManifest, InvalidSources, SourceUnavailable, TenantLeaving
 
 _FEW = 10
 """Where fewer are gone, the share of the source says nothing."""
@@ -32,10 +32,10 @@ _FEW = 10
 
 def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
     """Makes the index say what the source says. One bad document is a `Failure`; a source that cannot be listed to its
-    end, that another run is at, or whose tenant is being deleted or was, is a `Problem`.
+    end, that is declared wrongly, that another run is at, or whose tenant is being deleted or was, is a `Problem`.
 
-    Raises `IndexMismatch`, `StoreUnavailable`, `EmbedderUnavailable`, `ParserUnavailable`, `InvalidManifest` and
-    `InvalidSources`; documents already stored stay stored, and the next run carries on.
+    Raises `IndexMismatch`, `StoreUnavailable`, `EmbedderUnavailable` and `ParserUnavailable`; documents already stored
+    stay stored, and the next run carries on.
     """
     begun = time.monotonic()
     outcomes = Outcomes(run)
@@ -47,7 +47,7 @@ def synchronise(run: SyncRun, declared: Declared) -> SyncReport:
                 state.check_tenant()
                 with run.situating(tenant_id(declared.tenant), run.embedder) as situator:
                     _alone(replace(run, situator=situator), declared, state, outcomes)
-            except TenantLeaving as error:
+            except (TenantLeaving, InvalidManifest, InvalidSources) as error:
                 outcomes.stop(error)
     return _report(declared, outcomes, time.monotonic() - begun)
 

@@ -13,7 +13,7 @@ from ingest.syncing.domain import Entry, Problem, Source
 from ingest.syncing.plan import Changed, Plan
 from ingest.syncing.state import SourceState
 from retrieval.access import tenant_id
-from retrieval.errors import SourceUnavailable, TenantLeaving
+from retrieval.errors import PinciteError
 from retrieval.models.protocols import Embedder
 from retrieval.settings import IngestSettings, SyncSettings
 
@@ -67,8 +67,8 @@ class Outcomes:
             self.updated[uri] = None
             self.run.on_document("updated")
 
-    def stop(self, error: SourceUnavailable | TenantLeaving) -> None:
-        """The source gave way, or whose it is: nothing will be removed."""
+    def stop(self, error: PinciteError) -> None:
+        """The source gave way, or whose it is, or is no source: nothing will be removed."""
         self.problems.append(Problem(code=error.code, message=str(error)))
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import psycopg
 import structlog
-from procrastinate import App, PsycopgConnector
+from procrastinate import App
 from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import DeleteJobCondition
 
+from ingest.apps import app_on, opened
 from ingest.webhooks.delivering import Post, deliver_due, due_in
 from ingest.webhooks.events import statement
 from ingest.webhooks.signing import Seal
 from retrieval.access import TenantId, caller
-from retrieval.database.connecting import PATIENCE
 from retrieval.database.statements import reference_statement
 from retrieval.database.store import open_store
 from retrieval.errors import PinciteError, StoreUnavailable
@@ -28,6 +28,7 @@ from retrieval.upstream.outbound import open_outbound
 _log = structlog.get_logger(__name__)
 
 _QUEUE = "telling"
+_CONNECTIONS = 4
 _AT_ONCE = 8
 """Tenants a worker delivers for at once."""
 _AGAIN = 2.0
@@ -60,7 +61,7 @@ async def tell(dsn: str, settings: Settings, telemetry: Telemetry) -> None:
                     settings=settings.webhooks,
                     telemetry=telemetry,
                 )
-                app = await stack.enter_async_context(_app(post, dsn, settings).open_async())
+                app = await stack.enter_async_context(opened(_app(post, dsn, settings)))
                 await app.run_worker_async(
                     queues=[_QUEUE],
                     concurrency=_AT_ONCE,
@@ -76,14 +77,7 @@ async def tell(dsn: str, settings: Settings, telemetry: Telemetry) -> None:
 
 
 def _app(post: Post, dsn: str, settings: Settings) -> App:
-    direct = settings.worker.direct_url
-    connector = PsycopgConnector(
-        conninfo=direct.get_secret_value() if direct else dsn,
-        min_size=1,
-        max_size=4,
-        kwargs={"application_name": "pincite", **PATIENCE},
-    )
-    app = App(connector=connector)
+    app = app_on(dsn, settings.worker, _CONNECTIONS)
 
     @app.task(name="tell", queue=_QUEUE)
     async def tell_one(tenant: str) -> None:

@@ -19,6 +19,7 @@ from retrieval.domain import Question, Retrieval
 from retrieval.engine import Engine, open_engine
 from retrieval.errors import EmbedderUnavailable, GenerationChanged, IndexMismatch
 from retrieval.models.protocols import Embedder
+from retrieval.readiness import readiness
 from retrieval.reading import standing
 from retrieval.searching import retrieve
 from retrieval.settings import EmbedderSettings, SearchSettings
@@ -150,13 +151,15 @@ async def test_an_engine_that_cannot_load_the_model_stays_where_it_is(dsn: str, 
         await aside(moved, await asyncio.to_thread(added, dsn, "mirrored"))
         with pytest.raises(EmbedderUnavailable):
             await engine.follow()
+        await until(lambda: engine.behind == "not downloaded yet")
+        assert (await readiness(engine)).parts["embedder"].state == "unavailable"
         assert (await asked(engine, 3)).passages[0].passage.uri == "acme/003.md"
         with open_generations(dsn) as generations:
             generations.drop(1, force=True)
         with pytest.raises(GenerationChanged):
             await asked(engine, 3)
         away = False
-        await engine.follow()
+        await until(lambda: not engine.behind)
         assert (await asked(engine, 3)).passages[0].passage.uri == "acme/003.md"
 
 

@@ -16,13 +16,18 @@ from pathlib import Path
 import httpx2
 import psycopg
 
+from api.working import working
 from ingest.embedding import Configured, embedding
 from ingest.generations.building import Rebuild
 from ingest.queueing.records import SettledRevision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import work
 from retrieval.access import tenant_id
-from retrieval.models.protocols import Vectors
+from retrieval.engine import open_engine
+from retrieval.errors import EmbedderUnavailable
+from retrieval.models.protocols import Embedder, Vectors
+from retrieval.settings import EmbedderSettings
+from tests.conftest import on_database
 from tests.fakes import WordEmbedder
 from tests.generations import added, configured, moved, opened
 from tests.queues import hand_in, rows, states, submission, texts, turn, waiting_turns, workshop
@@ -65,6 +70,20 @@ async def test_a_worker_hears_of_what_is_handed_in(dsn: str) -> None:
     assert set(states(dsn).values()) == {"indexed"}
     assert rows(dsn, "SELECT * FROM procrastinate_jobs WHERE task_name = 'turn'") == []
     assert rows(dsn, "SELECT * FROM procrastinate_workers") == []
+
+
+async def test_without_an_embedder_documents_say_what_they_wait_for(dsn: str) -> None:
+    """The worker inside the API is there all the same: webhooks are told, and what is handed in is not silent."""
+
+    def load(_settings: EmbedderSettings) -> Embedder:
+        raise EmbedderUnavailable("not downloaded yet")
+
+    settings = on_database(dsn)
+    settings = replace(settings, worker=settings.worker.model_copy(update={"inside": True}))
+    async with open_engine(settings, load=load) as engine, working(settings, engine):
+        await asyncio.to_thread(hand_in, dsn, submission("pump.txt"))
+        await until(lambda: rows(dsn, "SELECT error_code FROM revisions") == [("embedder_unavailable",)])
+    assert states(dsn) == {"pump.txt": "queued"}
 
 
 async def test_a_long_line_does_not_delay_another_tenants_document(dsn: str) -> None:
