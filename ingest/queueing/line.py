@@ -132,8 +132,9 @@ class Line(TenantWriter):
                 self._run(_statement("wake"))
             return len(again)
 
-    def claim(self, turn_id: int, claim_id: UUID, most_bytes: int) -> list[ClaimedRevision]:
-        """The oldest documents that wait, one or as many as have so many bytes; from now on this claim's."""
+    def claim(self, turn_id: int, claim_id: UUID, most_bytes: int, *, fetching: bool = True) -> list[ClaimedRevision]:
+        """The oldest documents that wait, one or as many as have so many bytes; from now on this claim's. One that has
+        to be fetched only with `fetching`."""
         with self._transaction():
             claimed = self._rows(
                 ClaimedRevision,
@@ -143,6 +144,7 @@ class Line(TenantWriter):
                 moment=datetime.now(UTC),
                 most=MOST_TOGETHER,
                 most_bytes=most_bytes,
+                fetching=fetching,
             )
             return sorted(claimed, key=lambda revision: revision.submitted_at)
 

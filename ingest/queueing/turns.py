@@ -8,11 +8,12 @@ nothing: what it held is given to another claim, and its own settles nothing any
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from threading import Event
+from threading import BoundedSemaphore, Event
 from uuid import UUID, uuid4
 
 import structlog
@@ -46,6 +47,8 @@ _log = structlog.get_logger(__name__)
 
 _MOST_LOSSES = 3
 """Workers that may be lost with a document before it is taken for the cause."""
+_FETCHES_BUSY = 1.0
+"""Seconds until a tenant of whom all that waits is to be fetched has its next turn, while others fetch."""
 _MOST_NAME_BYTES = 200
 """What every file system takes, with room."""
 
@@ -67,6 +70,7 @@ class Workshop:
     stopping: Event = field(default_factory=Event)
     rest: Rest = field(default_factory=Rest)
     pace: Pace = field(default_factory=Pace)
+    fetches: BoundedSemaphore = field(default_factory=BoundedSemaphore)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,14 @@ class _Batch:
     generation_id: int
     revisions: dict[str, ClaimedRevision]
     known: dict[str, KnownDocument]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """How much a turn did so far."""
+
+    batches: int
+    chunks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,50 +113,66 @@ def take_turn(workshop: Workshop, tenant: TenantId, turn_id: int) -> None:
         try:
             embedder, generation = workshop.embedding()
         except EmbedderUnavailable as error:
-            _rest(workshop, line, _claim(workshop, line, turn_id), error)  # its documents say why they wait
+            # Its documents say why they wait.
+            _rest(workshop, line, _claim(workshop, line, turn_id, fetching=True), error)
             return
         with workshop.situating(tenant, embedder) as situator:
             run = Run(dsn=workshop.dsn, tenant=tenant, embedder=embedder, settings=workshop.ingest, situator=situator)
-            stored = _take_batches(workshop, line, run, generation.generation_id, turn_id)
-        if stored is None:
+            taken = _take_batches(workshop, line, run, generation.generation_id, turn_id)
+        if taken is None:
             return
         waiting = line.waiting()
         if waiting.due:
-            line.wake()
+            line.wake(None if taken.batches else _in(_FETCHES_BUSY))
         elif waiting.next_at is not None:
             line.wake(waiting.next_at)
-    if stored and not waiting.due:
+    if taken.chunks and not waiting.due:
         _index(workshop, tenant, generation)
 
 
-def _take_batches(workshop: Workshop, line: Line, run: Run, generation_id: int, turn_id: int) -> int | None:
-    """How many chunks were made; None where the turn had to end: what it held waits again."""
+def _take_batches(workshop: Workshop, line: Line, run: Run, generation_id: int, turn_id: int) -> _Taken | None:
+    """What was taken; None where the turn had to end: what it held waits again."""
     until = time.monotonic() + workshop.worker.turn_seconds
-    stored = 0
-    while revisions := _claim(workshop, line, turn_id):
+    taken = _Taken(batches=0, chunks=0)
+    while time.monotonic() < until or not taken.batches:
         begun = time.monotonic()
-        try:
-            stored += _work(workshop, line, run, generation_id, revisions)
-        except (EmbedderUnavailable, ParserUnavailable) as error:
-            _rest(workshop, line, revisions, error)
-            return None
-        except GenerationChanged as error:
-            # The next turn looks up which model it is now.
-            line.put_back(revisions, datetime.now(UTC), error)
-            line.wake()
-            return None
+        with _claimed(workshop, line, turn_id) as revisions:
+            if not revisions:
+                break
+            try:
+                chunks = _work(workshop, line, run, generation_id, revisions)
+            except (EmbedderUnavailable, ParserUnavailable) as error:
+                _rest(workshop, line, revisions, error)
+                return None
+            except GenerationChanged as error:
+                # The next turn looks up which model it is now.
+                line.put_back(revisions, datetime.now(UTC), error)
+                line.wake()
+                return None
+        taken = _Taken(batches=taken.batches + 1, chunks=taken.chunks + chunks)
         if size := sum(revision.bytes for revision in revisions):  # what was fetched says how fast its server is
             workshop.pace.worked(size, time.monotonic() - begun)
-        if time.monotonic() >= until:
-            break
-    return stored
+    return taken
 
 
-def _claim(workshop: Workshop, line: Line, turn_id: int) -> list[ClaimedRevision]:
-    """The next documents; the rest of the line is open to other workers meanwhile."""
+@contextmanager
+def _claimed(workshop: Workshop, line: Line, turn_id: int) -> Iterator[list[ClaimedRevision]]:
+    """The next documents; the rest of the line is open to other workers meanwhile. One of the worker's turns is kept
+    free of fetching: servers that do not answer hold up no other tenant."""
+    with ExitStack() as held:
+        fetching = workshop.fetches.acquire(blocking=False)
+        if fetching:
+            held.callback(workshop.fetches.release)
+        claimed = _claim(workshop, line, turn_id, fetching=fetching)
+        if not any(revision.url for revision in claimed):
+            held.close()
+        yield claimed
+
+
+def _claim(workshop: Workshop, line: Line, turn_id: int, *, fetching: bool) -> list[ClaimedRevision]:
     if workshop.stopping.is_set():
         return []
-    claimed = line.claim(turn_id, uuid4(), workshop.pace.most_bytes)
+    claimed = line.claim(turn_id, uuid4(), workshop.pace.most_bytes, fetching=fetching)
     if claimed:
         line.wake_if_due()
     return claimed

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
 
 import psycopg
 import structlog
@@ -69,6 +70,7 @@ def open_workshop(
             settled=observing(telemetry),
             measured=gauging(telemetry),
             situating=situators(dsn, settings),
+            fetches=BoundedSemaphore(max(1, settings.worker.turns - 1)),
         )
 
 

@@ -140,6 +140,20 @@ def test_a_server_may_not_put_itself_off_for_ever(asked_for: float | None) -> No
     assert all(0 < pause(attempts, asked_for) <= 24 * 3600 for attempts in range(1, MOST_ATTEMPTS + 1))
 
 
+def test_while_others_fetch_what_has_to_be_fetched_waits_alone(dsn: str) -> None:
+    """A worker keeps a turn free of fetching: however many tenants hand in addresses that do not answer."""
+    shop = workshop(dsn)
+    hand_in(dsn, submission("slow", text="", file_name="", url="http://slow.example/"), submission("a.txt"))
+    with shop.fetches:
+        turn(shop)
+        assert states(dsn) == {"slow": "queued", "a.txt": "indexed"}
+        turn(shop)
+    assert rows(dsn, "SELECT attempts FROM revisions WHERE uri = 'slow'") == [(0,)]
+    assert rows(dsn, "SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at IS NOT NULL") == [(1,)]
+    turn(shop)
+    assert rows(dsn, "SELECT attempts FROM revisions WHERE uri = 'slow'") == [(1,)]
+
+
 def test_a_slow_server_holds_one_worker_and_nothing_else_of_the_line(dsn: str) -> None:
     """What has to be fetched is taken alone, the next when it is settled: however many addresses do not answer, other
     documents and other tenants find a worker."""

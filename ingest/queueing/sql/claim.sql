@@ -1,11 +1,11 @@
 -- The tenant's oldest waiting documents, as many as are embedded together. One that workers were lost with is taken alone:
 -- whatever it does to them, it does to no other document. So is one that has to be fetched, and no two of a tenant at a
--- time: somebody else's server says how long that takes.
+-- time: somebody else's server says how long that takes. None at all where the worker has enough of these.
 WITH waiting AS (
     SELECT revision_id, url, bytes, losses, submitted_at, position
     FROM revisions
     WHERE tenant_id = %(tenant_id)s AND state = 'queued' AND due_at <= %(moment)s
-      AND (url IS NULL OR NOT EXISTS (
+      AND (url IS NULL OR %(fetching)s AND NOT EXISTS (
           SELECT
           FROM revisions AS fetched
           WHERE fetched.tenant_id = %(tenant_id)s AND fetched.state = 'running' AND fetched.url IS NOT NULL
