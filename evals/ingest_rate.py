@@ -18,7 +18,7 @@ import typer
 from ingest.pipeline import Run, ingest
 from ingest.sources import Request, select
 from retrieval.access import EVERYONE, tenant_id
-from retrieval.engine import prepare_database
+from retrieval.database.preparing import prepare_database
 from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder, Vectors
 from retrieval.settings import DatabaseSettings, Settings

@@ -14,6 +14,7 @@ from ingest.pipeline import Run, ingest
 from ingest.situating.situator import open_situator
 from retrieval.access import Caller
 from retrieval.answering import answer
+from retrieval.database.preparing import prepare_database
 from retrieval.domain import (
     AnswerFailed,
     AnswerFinished,
@@ -24,7 +25,7 @@ from retrieval.domain import (
     Question,
     Surroundings,
 )
-from retrieval.engine import Engine, open_engine, prepare_database
+from retrieval.engine import Engine, open_engine
 from retrieval.errors import EmbedderUnavailable, NotFound
 from retrieval.reading import read_document
 from retrieval.searching import retrieve

@@ -19,7 +19,7 @@ from ingest.pipeline import Run, ingest
 from ingest.situating.situator import open_situator
 from ingest.sources import Request, check_metadata, select
 from retrieval.access import principal, tenant_id
-from retrieval.engine import prepare_database
+from retrieval.database.preparing import prepare_database
 from retrieval.errors import InputError
 from retrieval.settings import Settings
 

@@ -11,10 +11,11 @@ import typer
 from retrieval.access import caller, tenant_id
 from retrieval.answering import answer
 from retrieval.database import migrations
+from retrieval.database.preparing import prepare_database
 from retrieval.database.server import database_dsn
 from retrieval.database.store import Store, open_store
 from retrieval.domain import AnswerFailed, AnswerFinished, Citation, PassagesFound, Question, Surroundings, TextDelta
-from retrieval.engine import open_engine, prepare_database
+from retrieval.engine import open_engine
 from retrieval.errors import InputError
 from retrieval.explanation_view import as_json, show
 from retrieval.filter_json import parse_filter

@@ -11,9 +11,8 @@ from typing import TypeVar
 import structlog
 
 from retrieval.admission import Admission
-from retrieval.database import migrations
 from retrieval.database.generations import Generation, live_one
-from retrieval.database.server import database_dsn
+from retrieval.database.preparing import prepare_database
 from retrieval.database.store import Store, open_store
 from retrieval.domain import AnswerFinished
 from retrieval.errors import EmbedderUnavailable, IndexMismatch, PinciteError
@@ -189,19 +188,6 @@ async def _follow(engine: Engine) -> None:
             _log.warning("generation_not_followed", reason=str(error))
         except Exception:  # noqa: BLE001 - whatever it is, the next look may go well
             _log.exception("generation_not_followed")
-
-
-def prepare_database(settings: Settings) -> str:
-    """The database's DSN, its schema checked. The embedded server is started and brought up to date by itself.
-
-    Raises `StoreUnavailable`, `StoreUnsupported` and `IndexMismatch`.
-    """
-    dsn = database_dsn(settings.database)
-    if settings.database.database_url is None:
-        migrations.upgrade(dsn)
-    else:
-        migrations.check_schema(dsn)
-    return dsn
 
 
 async def _opened(stack: AsyncExitStack, load: Callable[[Settings], Model], settings: Settings) -> Model:

@@ -28,7 +28,8 @@ from ingest.indexing import claim_generation
 from ingest.store import EmbeddedDocument, add_tenant, open_writer
 from retrieval.access import TenantId, tenant_id
 from retrieval.database.generations import FIRST
-from retrieval.engine import Engine, open_engine, prepare_database
+from retrieval.database.preparing import prepare_database
+from retrieval.engine import Engine, open_engine
 from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder, Vectors
 from retrieval.settings import Settings

@@ -25,7 +25,7 @@ from ingest.queueing.line import open_line
 from ingest.queueing.records import Submission
 from ingest.store import add_tenant
 from retrieval.access import tenant_id
-from retrieval.engine import prepare_database
+from retrieval.database.preparing import prepare_database
 from retrieval.settings import DatabaseSettings, Settings
 
 _LARGE, _SMALL = tenant_id("large"), tenant_id("small")

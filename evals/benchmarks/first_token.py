@@ -23,8 +23,9 @@ from evals.benchmarks.measuring import markdown, publish
 from evals.benchmarks.streams import CHUNKS, TENANT, load, upstream_serving
 from retrieval.access import caller
 from retrieval.answering import answer
+from retrieval.database.preparing import prepare_database
 from retrieval.domain import Question, TextDelta
-from retrieval.engine import open_engine, prepare_database
+from retrieval.engine import open_engine
 from retrieval.generation.prompting import build_prompt
 from retrieval.searching import retrieve
 from retrieval.settings import (

@@ -15,8 +15,8 @@ from psycopg import sql
 
 from evals.measures import mean
 from evals.significance import LEVEL, paired_p_value
+from retrieval.database.preparing import prepare_database
 from retrieval.database.store import Store
-from retrieval.engine import prepare_database
 from retrieval.settings import DatabaseSettings, Settings
 
 _BUFFERS = "2GB"

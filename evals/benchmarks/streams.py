@@ -33,7 +33,7 @@ from evals.benchmarks.measuring import markdown, publish
 from ingest.store import add_tenant, open_writer
 from retrieval.access import tenant_id
 from retrieval.database.generations import FIRST
-from retrieval.engine import prepare_database
+from retrieval.database.preparing import prepare_database
 from retrieval.keys import create_key
 from retrieval.settings import DatabaseSettings, Settings
 

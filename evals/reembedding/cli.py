@@ -20,7 +20,8 @@ from ingest.generations.moving import move
 from ingest.generations.records import Generations, open_generations, reading_generations
 from ingest.situating.remembering import kept_words
 from retrieval.database.generations import Generation
-from retrieval.engine import check_embedder, prepare_database
+from retrieval.database.preparing import prepare_database
+from retrieval.engine import check_embedder
 from retrieval.errors import Conflict, InputError
 from retrieval.models.loading import load_embedder
 from retrieval.models.protocols import Embedder

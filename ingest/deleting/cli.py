@@ -13,7 +13,7 @@ from ingest.deleting.documents import delete_documents, delete_matching, find_ma
 from ingest.deleting.receipts import Deletion, Receipt, find_receipt, list_receipts, verify
 from ingest.deleting.tenants import delete_tenant
 from retrieval.access import tenant_id
-from retrieval.engine import prepare_database
+from retrieval.database.preparing import prepare_database
 from retrieval.errors import InputError
 from retrieval.filter_json import parse_filter
 from retrieval.settings import Settings

@@ -13,7 +13,7 @@ from ingest.embedding import Configured, live_embedder
 from ingest.recipes import cut_recipe
 from ingest.situating.remembering import kept_words
 from retrieval.access import tenant_id
-from retrieval.engine import prepare_database
+from retrieval.database.preparing import prepare_database
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models.protocols import Embedder
 from retrieval.settings import Settings

@@ -20,8 +20,8 @@ from ingest.queueing.worker import open_workshop, work
 from ingest.webhooks.telling import tell
 from retrieval.access import tenant_id
 from retrieval.cli import with_store
+from retrieval.database.preparing import prepare_database
 from retrieval.database.reaching import database_reached
-from retrieval.engine import prepare_database
 from retrieval.settings import Settings
 from retrieval.telemetry import Telemetry, telemetry_of
 

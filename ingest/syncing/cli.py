@@ -19,7 +19,7 @@ from ingest.syncing.opening import open_source
 from ingest.syncing.run import synchronise
 from ingest.syncing.schedule import due
 from ingest.syncing.work import SyncRun
-from retrieval.engine import prepare_database
+from retrieval.database.preparing import prepare_database
 from retrieval.errors import InvalidSources, PinciteError
 from retrieval.settings import Settings
 
