@@ -306,7 +306,7 @@ class WorkerSettings(BaseSettings):
     lost_after: float = Field(30.0, ge=1, description="Seconds of silence after which a worker counts as lost")
     keep_days: float = Field(7.0, gt=0, description="Days a finished job can be asked about, and its failures retried")
     max_waiting: int = Field(
-        50_000, ge=1, description="Documents a tenant may have waiting; beyond them: `queue_full`, HTTP 429"
+        1_000_000, ge=1, description="Documents a tenant may have waiting; beyond them: `queue_full`, HTTP 429"
     )
     max_waiting_bytes: int = Field(10 * 1024**3, ge=1, description="Bytes of them, which the database keeps meanwhile")
     metrics_port: int | None = Field(

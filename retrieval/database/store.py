@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -102,13 +102,14 @@ class Store:
         """Rows of a table that belongs to no tenant. Raises `StoreUnavailable`."""
         async with self._transaction([self._clock()]) as connection:
             with store_errors(), _traced(statement):
-                async with connection.cursor(row_factory=class_row(row)) as cursor:
-                    await cursor.execute(statement.query, parameters)
-                    return await cursor.fetchall() if cursor.description else []
+                return await _rows(connection, row, statement, parameters)
 
     async def generations(self) -> list[Generation]:
-        """Every generation of the index, oldest first. Raises `StoreUnavailable`."""
-        return await self.reference_rows(Generation, GENERATIONS)
+        """Every generation of the index, oldest first. Not traced: every process asks once a second. Raises
+        `StoreUnavailable`."""
+        async with self._transaction([self._clock()]) as connection:
+            with store_errors():
+                return await _rows(connection, Generation, GENERATIONS, {})
 
     async def ping(self) -> None:
         """Returns when the database answers to the role that questions run as. Raises `StoreUnavailable`."""
@@ -164,6 +165,14 @@ def _traced(statement: TenantStatement | ReferenceStatement) -> AbstractContextM
     # By name: every statement stands in a file of that name, and parameters are nobody's business.
     attributes = {"db.system.name": "postgresql", "db.query.summary": statement.name}
     return span(statement.name, attributes, SpanKind.CLIENT)
+
+
+async def _rows(
+    connection: Connection, row: type[Row], statement: ReferenceStatement, parameters: Mapping[str, object]
+) -> list[Row]:
+    async with connection.cursor(row_factory=class_row(row)) as cursor:
+        await cursor.execute(statement.query, parameters)
+        return await cursor.fetchall() if cursor.description else []
 
 
 async def _configure(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from ingest.deleting.tenants import delete_tenant
 from ingest.store import add_tenant
 from ingest.syncing.state import open_state
 from retrieval.access import tenant_id
-from retrieval.errors import EmbedderUnavailable, InvalidSources
+from retrieval.errors import EmbedderUnavailable
 from retrieval.models.protocols import Vectors
 from retrieval.settings import SyncSettings
 from tests.fakes import TouchyEmbedder, WordEmbedder
@@ -230,8 +230,9 @@ def test_a_manifest_says_more_of_single_files(dsn: str, docs: Path, words: WordE
         rows = connection.execute("SELECT metadata FROM documents WHERE uri LIKE 'docs/part/_.md' ORDER BY uri")
         assert [row[0]["year"] for row in rows][:3] == [2020, 2026, 2020]
     manifest.write_text("documents: [{path: docs/part/1.md, uri: mine}]")
-    with pytest.raises(InvalidSources, match="mine"):
-        sync(dsn, words, folder(docs, manifest=manifest))
+    [problem] = sync(dsn, words, folder(docs, manifest=manifest)).problems
+    assert problem.code == "invalid_sources"
+    assert "mine" in problem.message
 
 
 def test_hostile_names(dsn: str, tmp_path: Path, words: WordEmbedder) -> None:
