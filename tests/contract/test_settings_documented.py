@@ -1,4 +1,4 @@
-"""`.env.example` is the settings' documentation, so it says what `retrieval/settings.py` says."""
+"""`.env.example` is the settings' documentation, so it says what `retrieval/settings/` says."""
 
 import inspect
 import re
