@@ -28,7 +28,7 @@ demo: $(VENV)/.installed ## Ingest the sample documents and serve the page (ARGS
 
 test: lint ## Run what CI runs: lint, tests, golden questions, demo
 	@sh tests/install_packages.sh
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --hypothesis-profile ci
 	$(BIN)/pincite eval
 	$(BIN)/pincite demo --once
 

@@ -33,9 +33,11 @@ def move(generations: Generations, rebuild: Rebuild, rounds: int = _ROUNDS) -> M
             return Moved(caught_up=caught_up, paused=False)
     generations.pause(number, _PAUSE)
     try:
-        caught_up += build(rebuild)
-        if generations.make_live(number):
-            return Moved(caught_up=caught_up, paused=True)
+        # Again, for writers who had looked just before the pause began: each may write once more.
+        for _ in range(_ROUNDS):
+            caught_up += build(rebuild)
+            if generations.make_live(number):
+                return Moved(caught_up=caught_up, paused=True)
     finally:
         generations.resume(number)
     raise Conflict("documents change faster than they can be made: try again, or pause your writers")

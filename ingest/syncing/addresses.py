@@ -18,7 +18,7 @@ def canonical(base: str, link: str) -> str | None:
     except ValueError:
         return None
     host = (parts.hostname or "").rstrip(".")
-    if parts.scheme not in _PORTS or not host or parts.username is not None or not host.isascii():
+    if parts.scheme not in _PORTS or not host or parts.username is not None or not host.isascii() or "%" in host:
         return None
     host = f"[{host}]" if ":" in host else host
     place = host if port in {None, _PORTS[parts.scheme]} else f"{host}:{port}"

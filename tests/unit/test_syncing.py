@@ -135,6 +135,7 @@ def test_the_first_rule_decides() -> None:
 @given(NAMES)
 def test_an_address_has_one_spelling(name: str) -> None:
     """The canonical form of a canonical address is itself, whichever characters were escaped before."""
+    assume(not name.startswith("//"))  # what follows is a host: nobody escapes those
     plain = canonical("http://h.test/docs/", quote(name, safe="/"))
     assert plain is not None
     assert canonical(plain, "") == plain
@@ -148,8 +149,8 @@ def test_an_address_has_one_spelling(name: str) -> None:
 def test_no_spelling_of_a_page_slips_past_a_rule(parts: list[str]) -> None:
     """A page below /board/, as a server would see it, is one for the rule of board/, or it is not stored at all."""
     url = canonical("http://h.test/", "http://h.test/" + "/".join([*parts, "board", "x.html"]))
+    assume(url is not None and is_below(url, "http://h.test/"))
     assert url is not None
-    assume(is_below(url, "http://h.test/"))
     below = Ownership(website("http://h.test/", rules=({"match": "board/", "allow": ("group:board",)},)))
     assert below.says(place(url)).acl == {"group:board"}
     assert not {".", ".."} & set(urlsplit(url).path.split("/"))
@@ -164,6 +165,7 @@ def test_no_spelling_of_a_page_slips_past_a_rule(parts: list[str]) -> None:
         "http://[",
         "http://h.test:x/",
         "http://ä.test/",
+        "http://%30/",
     ],
 )
 def test_what_is_no_plain_web_address_is_none(link: str) -> None:
