@@ -216,6 +216,7 @@ class World:
     writers: Mapping[str, TenantWriter]
     names: Mapping[str, TenantId]
     known: dict[tuple[str, str], Known] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)  # the highest version that was deleted, by tenant
 
     async def take(self, step: Step) -> None:
         """Does the step to both; asks are checked."""
@@ -223,13 +224,14 @@ class World:
             case Put(tenant, uri, text, acl):
                 before = self.known.get((tenant, uri))
                 self.writers[tenant].replace([_document(uri, text, acl)], FIRST)
-                self.known[tenant, uri] = Known(text, acl, before.version + 1 if before else 1)
+                self.known[tenant, uri] = Known(text, acl, 1 + (before.version if before else self.gone.get(tenant, 0)))
             case Describe(tenant, uri, acl) if (tenant, uri) in self.known:
                 self.writers[tenant].describe([_source(uri, acl)])
                 self.known[tenant, uri] = replace(self.known[tenant, uri], acl=acl)
             case Remove(tenant, uri):
                 self.writers[tenant].remove(uri)
-                self.known.pop((tenant, uri), None)
+                if (removed := self.known.pop((tenant, uri), None)) is not None:
+                    self.gone[tenant] = max(self.gone.get(tenant, 0), removed.version)
             case Overwrite(tenant, uri, acl) if (tenant, uri) in self.known:
                 self._overwrite(tenant, uri, acl)
             case Ask():
