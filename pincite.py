@@ -2,15 +2,18 @@
 
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import structlog
 import typer
-from typer._click import Command, Context
 from typer.core import TyperGroup
 
 from retrieval.errors import PinciteError
 from retrieval.logs import configure
 from retrieval.settings import TelemetrySettings, read_group
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context  # typer gives them no public name
 
 _COMMANDS = {
     "ingest": "ingest.cli:ingest_command",
@@ -38,10 +41,10 @@ _COMMANDS = {
 class _Commands(TyperGroup):
     """Imports a room when its command is called: `pincite keys` does not wait for the libraries of all others."""
 
-    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: "Context") -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name].split(":")

@@ -20,24 +20,21 @@ class Moved:
     paused: bool
 
 
-def move(generations: Generations, rebuild: Rebuild, rounds: int = _ROUNDS) -> Moved:
+def move(generations: Generations, rebuild: Rebuild) -> Moved:
     """Makes the generation live, with every document as it is at that moment, in one transaction; questions go on.
 
     Raises `Conflict` where documents could not be made within the time that writers may be kept waiting, and like
     `build()`.
     """
     number, caught_up = rebuild.generation.generation_id, 0
-    for _ in range(rounds):
-        caught_up += build(rebuild)
-        if generations.make_live(number):
-            return Moved(caught_up=caught_up, paused=False)
-    generations.pause(number, _PAUSE)
     try:
-        # Again, for writers who had looked just before the pause began: each may write once more.
-        for _ in range(_ROUNDS):
+        # As often again once writers wait: each who had looked just before may write once more.
+        for at in range(2 * _ROUNDS):
+            if at == _ROUNDS:
+                generations.pause(number, _PAUSE)
             caught_up += build(rebuild)
             if generations.make_live(number):
-                return Moved(caught_up=caught_up, paused=True)
+                return Moved(caught_up=caught_up, paused=at >= _ROUNDS)
     finally:
         generations.resume(number)
     raise Conflict("documents change faster than they can be made: try again, or pause your writers")

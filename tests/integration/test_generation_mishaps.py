@@ -58,6 +58,22 @@ def test_a_writer_that_takes_long_fails_no_move(dsn: str, tmp_path: Path) -> Non
         assert generations.make_live(2)
 
 
+def test_who_had_looked_just_before_writers_are_paused_is_caught_up_with(dsn: str, tmp_path: Path) -> None:
+    """Its transaction begins within the pause: the move goes on, and holds what was written."""
+    filled(dsn, tmp_path, 1)
+    left = iter(range(7))  # two tenants in the first round, one document in each later one: the last is in the pause
+
+    def write(_documents: int, _chunks: int) -> None:
+        if next(left, None) is not None:
+            with psycopg.connect(dsn) as writing:
+                writing.execute("UPDATE documents SET version = version + 1 WHERE tenant_id = 'acme'")
+
+    assert moved(replace(added(dsn, "strange"), on_batch=write))
+    assert next(left, None) is None
+    with open_generations(dsn) as generations:
+        assert (generations.live().generation_id, generations.pending(2).documents) == (2, 0)
+
+
 def test_a_document_lost_by_a_forced_move_is_told_and_made_by_its_next_ingest(dsn: str, tmp_path: Path) -> None:
     """Though its file is the one that is stored: what the model refused once is not taken for unchanged."""
     filled(dsn, tmp_path, 1)
