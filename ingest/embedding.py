@@ -1,6 +1,6 @@
 """The model that documents are embedded by: the one of the generation that is live, wherever the index moves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 
 from ingest.indexing import claim_generation, generations
@@ -39,14 +39,20 @@ class Configured:
         self._settings = settings
         self._load = load
         self._held: Embedder | None = None
+        self._opening: Mapping[str, object] = {}
         self._lock = Lock()
 
     def __call__(self, generation: Generation | None) -> Embedder:
         """As `Opening` promises. Threads that ask at the same time get the same one."""
         with self._lock:
-            if self._held is None or (generation is not None and self._held.name != generation.embedder):
+            if self._held is None or (generation is not None and self._is_other(self._held, generation)):
                 self._held = self._load(opening_settings(self._settings, generation))
+                self._opening = generation.opening if generation else {}
             return self._held
+
+    def _is_other(self, held: Embedder, generation: Generation) -> bool:
+        """Another model, or the same one opened in another way: its chunks may be longer."""
+        return held.name != generation.embedder or generation.opening not in (self._opening, {})
 
 
 def live_embedder(dsn: str, opening: Opening) -> Embedder:

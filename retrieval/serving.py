@@ -16,6 +16,7 @@ from retrieval.settings import EmbedderSettings, Settings
 LoadEmbedder = Callable[[EmbedderSettings], Embedder]
 
 _RECORDED = {"provider", "model", "backend", "base_url", "max_tokens", "tokenizer"}
+_CUTTING = ("max_tokens", "tokenizer")
 _log = structlog.get_logger(__name__)
 
 
@@ -47,15 +48,20 @@ def opening_of(settings: EmbedderSettings) -> dict[str, object]:
 
 
 def opening_settings(settings: EmbedderSettings, generation: Generation | None) -> EmbedderSettings:
-    """How the generation's embedder is opened: as configured where that is the recorded model, or none is recorded;
-    else as it was when the generation was built, with the configured key and limits."""
+    """How the generation's embedder is opened: as it was when the generation was built, with the configured key and
+    limits. Where that is the configured model, only how it measures chunks is the record's: they were cut by that.
+    """
     if generation is None or not generation.opening:
         return settings
     recorded = settings.model_copy(update=dict(generation.opening))
-    if (recorded.provider, recorded.model) == (settings.provider, settings.model):
-        return settings
-    _log.warning("embedder_setting_unused", configured=settings.model, used=recorded.model)
-    return recorded
+    if (recorded.provider, recorded.model) != (settings.provider, settings.model):
+        _log.warning("embedder_setting_unused", setting="model", configured=settings.model, used=recorded.model)
+        return recorded
+    cutting = {name: getattr(recorded, name) for name in _CUTTING}
+    for name, used in cutting.items():
+        if (configured := getattr(settings, name)) != used:
+            _log.warning("embedder_setting_unused", setting=name, configured=configured, used=used)
+    return settings.model_copy(update=cutting)
 
 
 class Models:

@@ -19,6 +19,7 @@ import psycopg
 from api.working import working
 from ingest.embedding import Configured, embedding
 from ingest.generations.building import Rebuild
+from ingest.generations.records import open_generations
 from ingest.queueing.records import SettledRevision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import work
@@ -26,10 +27,11 @@ from retrieval.access import tenant_id
 from retrieval.engine import open_engine
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models.protocols import Embedder, Vectors
+from retrieval.serving import opening_of
 from retrieval.settings import EmbedderSettings
 from tests.conftest import on_database
 from tests.fakes import WordEmbedder
-from tests.generations import added, configured, moved, opened
+from tests.generations import added, configured, moved, opened, rebuild_of
 from tests.queues import hand_in, rows, states, submission, texts, turn, waiting_turns, workshop
 
 BETA = tenant_id("beta")
@@ -212,6 +214,29 @@ def test_a_worker_follows_the_index_to_another_model(dsn: str) -> None:
     assert states(dsn) == {"before.txt": "indexed", "after.txt": "indexed"}
     assert rows(dsn, "SELECT DISTINCT vector_dims(embedding) FROM pincite_g2.embeddings") == [(96,)]
     assert rows(dsn, "SELECT count(*) FROM pincite_g2.cut_documents") == [(2,)]
+
+
+def test_a_worker_follows_the_index_to_longer_chunks(dsn: str) -> None:
+    """The same model, asked for longer chunks by `reembed`: the worker cuts as the index is cut, not as configured."""
+
+    def measured(settings: EmbedderSettings) -> Embedder:
+        embedder = WordEmbedder()
+        embedder.max_tokens = settings.max_tokens
+        return embedder
+
+    shop = replace(workshop(dsn), embedding=embedding(dsn, Configured(configured("words"), measured)))
+    hand_in(dsn, submission("before.txt"))
+    turn(shop)
+    with open_generations(dsn) as generations:
+        generations.record_opening(opening_of(configured("words")))
+        longer = configured("words").model_copy(update={"max_tokens": 512})
+        generation = generations.add(measured(longer), opening_of(longer))
+    moved(rebuild_of(dsn, generation, measured(longer)))
+    hand_in(dsn, submission("after.txt"))
+    turn(shop)
+    assert states(dsn) == {"before.txt": "indexed", "after.txt": "indexed"}
+    recipes = rows(dsn, "SELECT DISTINCT recipe FROM pincite_g2.cut_documents")
+    assert [recipe.split("|")[2] for (recipe,) in recipes] == ["512"]
 
 
 def test_a_move_in_the_middle_of_a_turn_settles_nothing(dsn: str) -> None:
