@@ -31,6 +31,7 @@ from retrieval.errors import (
 from retrieval.keeping.identity import Owner
 from retrieval.keeping.shelf import WITHDRAWN, Kept, Shelf, WireEvent
 from retrieval.settings import KeepingSettings
+from retrieval.stopping import stopped
 
 _FIRST_PAUSE = 0.02
 _LAST_WORDS = 3.0  # seconds that a stopping process may take to put down why its answers ended
@@ -118,8 +119,7 @@ class KeptAnswers:
             production.end(AnswerInterrupted("the server is stopping: ask again with the same key"))
         await asyncio.gather(*(production.ended() for production in productions))
         if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.wait({self._writer})
+            await stopped(self._writer)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._write()

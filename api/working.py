@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from ingest.embedding import Opening, embedding
 from ingest.queueing.worker import open_workshop, work
@@ -14,6 +14,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.models.protocols import Embedder
 from retrieval.serving import Missing
 from retrieval.settings import Settings
+from retrieval.stopping import stopped
 
 
 @asynccontextmanager
@@ -25,14 +26,16 @@ async def working(settings: Settings, engine: Engine) -> AsyncIterator[None]:
         return
     dsn = await asyncio.to_thread(database_dsn, settings.database)
     with open_workshop(dsn, embedding(dsn, _engines_own(engine)), settings, engine.telemetry) as workshop:
-        worker = asyncio.gather(work(workshop), tell(dsn, settings, engine.telemetry))
+        parts = work(workshop), tell(dsn, settings, engine.telemetry)
+        tasks = [*map(asyncio.create_task, parts)]
         try:
             yield
         finally:
             workshop.stopping.set()
-            worker.cancel()
-            with suppress(asyncio.CancelledError):
-                await worker
+            await stopped(*tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()  # raises what it ended by, long before
 
 
 def _engines_own(engine: Engine) -> Opening:

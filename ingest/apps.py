@@ -1,12 +1,24 @@
 """Procrastinate's apps: how they reach the database, and how they are opened."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, NoReturn
 
+import psycopg
+import structlog
 from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ProcrastinateException
 
 from retrieval.database.connecting import PATIENCE
+from retrieval.errors import StoreUnavailable
 from retrieval.settings import WorkerSettings
+from retrieval.stopping import stopped
+
+_log = structlog.get_logger(__name__)
+
+_AGAIN = 2.0
+"""Seconds before what lost its database begins anew."""
 
 
 def app_on(dsn: str, worker: WorkerSettings, connections: int) -> App:
@@ -25,3 +37,21 @@ async def opened(app: App) -> AsyncIterator[App]:
         yield app
     finally:
         await app.close_async()
+
+
+async def kept_up(work: Callable[[], Coroutine[Any, Any, None]], mishap: str, last: float) -> NoReturn:
+    """Works until it is cancelled, and begins anew where its database went away: the log says `mishap` then.
+
+    `last`: seconds the work may take to end what it has begun. It is a task of its own, so that its cancellation cannot
+    be lost in it: it ends although the database goes away just then.
+    """
+    while True:
+        working = asyncio.create_task(work())
+        try:
+            await asyncio.wait({working})
+            working.result()
+        except (ProcrastinateException, psycopg.Error, StoreUnavailable, OSError) as error:
+            _log.warning(mishap, reason=type(error).__name__)
+        finally:
+            await stopped(working, again=last + _AGAIN)
+        await asyncio.sleep(_AGAIN)

@@ -27,6 +27,7 @@ from retrieval.settings import Settings
 from retrieval.spending.books import LedgerBooks
 from retrieval.spending.ledger import Ledger
 from retrieval.spending.prices import load_prices
+from retrieval.stopping import stopped
 from retrieval.telemetry import Telemetry, telemetry_of
 
 Model = TypeVar("Model")
@@ -171,8 +172,7 @@ async def _following(engine: Engine) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        await stopped(following)
 
 
 async def _follow(engine: Engine) -> None:

@@ -6,19 +6,19 @@ of the line: a tenant's million documents do not delay another one's first.
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import BoundedSemaphore
 
-import psycopg
 import structlog
 from procrastinate import App, JobContext
-from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import DeleteJobCondition, Status
 from psycopg.rows import class_row
 
-from ingest.apps import app_on, opened
+from ingest.apps import app_on, kept_up, opened
 from ingest.embedding import Embedding
 from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
@@ -38,8 +38,6 @@ _log = structlog.get_logger(__name__)
 
 _POLL = 1.0
 """Seconds between two looks at the line when nobody says that there is something in it."""
-_AGAIN = 2.0
-"""Seconds before a worker whose database went away begins anew."""
 _LAST = 20.0
 """Seconds a turn may take to come to its end when the worker is stopped."""
 _ALL_QUEUES = ["turns", "house"]
@@ -76,31 +74,37 @@ def open_workshop(
 
 async def work(workshop: Workshop) -> None:
     """Works until it is cancelled; then ends what it has begun. Outlives the database being away."""
-    while True:
-        try:
-            async with opened(_app(workshop)) as app:
-                await app.run_worker_async(
-                    queues=_ALL_QUEUES,
-                    concurrency=workshop.worker.turns,
-                    fetch_job_polling_interval=_POLL,
-                    shutdown_graceful_timeout=_LAST,
-                    delete_jobs=DeleteJobCondition.ALWAYS,
-                    install_signal_handlers=False,
-                    update_heartbeat_interval=workshop.worker.lost_after / 3,
-                    stalled_worker_timeout=workshop.worker.lost_after,
-                )
-        except (ProcrastinateException, psycopg.Error, OSError) as error:
-            _log.warning("worker_begins_anew", reason=type(error).__name__)
-        await asyncio.sleep(_AGAIN)
+    # Their own: where turns wait for a model, what loads it in one of the loop's threads must not wait for them.
+    # Twice as many as turns: those of a connection that was lost may still be at it.
+    threads = ThreadPoolExecutor(2 * workshop.worker.turns, thread_name_prefix="turn")
+    try:
+        await kept_up(partial(_work, workshop, threads), "worker_begins_anew", _LAST)
+    finally:
+        await asyncio.to_thread(threads.shutdown)
 
 
-def _app(workshop: Workshop) -> App:
+async def _work(workshop: Workshop, threads: Executor) -> None:
+    async with opened(_app(workshop, threads)) as app:
+        await app.run_worker_async(
+            queues=_ALL_QUEUES,
+            concurrency=workshop.worker.turns,
+            fetch_job_polling_interval=_POLL,
+            shutdown_graceful_timeout=_LAST,
+            delete_jobs=DeleteJobCondition.ALWAYS,
+            install_signal_handlers=False,
+            update_heartbeat_interval=workshop.worker.lost_after / 3,
+            stalled_worker_timeout=workshop.worker.lost_after,
+        )
+
+
+def _app(workshop: Workshop, threads: Executor) -> App:
     app = app_on(workshop.dsn, workshop.worker, workshop.worker.turns + 2)
 
     @app.task(name="turn", queue="turns", pass_context=True)
     async def turn(context: JobContext, tenant: str) -> None:
         # In a thread to its end: it goes on when this is cancelled because the database went away.
-        await asyncio.to_thread(see_through, workshop, tenant_id(tenant), _number(context))
+        taken = partial(see_through, workshop, tenant_id(tenant), _number(context))
+        await asyncio.get_running_loop().run_in_executor(threads, taken)
 
     # Ahead of all turns, and never twice in the line.
     @app.periodic(cron="* * * * * */5")

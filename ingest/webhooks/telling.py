@@ -3,24 +3,22 @@
 Apart from the turns of documents, so that neither waits for the other.
 """
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
-import psycopg
 import structlog
 from procrastinate import App
-from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import DeleteJobCondition
 
-from ingest.apps import app_on, opened
+from ingest.apps import app_on, kept_up, opened
 from ingest.webhooks.delivering import Post, deliver_due, due_in
 from ingest.webhooks.events import statement
 from ingest.webhooks.signing import Seal
 from retrieval.access import TenantId, caller
 from retrieval.database.statements import reference_statement
 from retrieval.database.store import open_store
-from retrieval.errors import PinciteError, StoreUnavailable
+from retrieval.errors import PinciteError
 from retrieval.settings import Settings
 from retrieval.telemetry import Telemetry
 from retrieval.upstream.outbound import open_outbound
@@ -31,8 +29,6 @@ _QUEUE = "telling"
 _CONNECTIONS = 4
 _AT_ONCE = 8
 """Tenants a worker delivers for at once."""
-_AGAIN = 2.0
-"""Seconds before a worker whose database went away begins anew."""
 _LAST = 5.0
 """Seconds that a delivery may take to come to its end when the worker is stopped; what is cut is delivered again."""
 _TENANTS = reference_statement("ingest.queueing", "tenants")
@@ -51,29 +47,28 @@ class _Undelivered:
 
 async def tell(dsn: str, settings: Settings, telemetry: Telemetry) -> None:
     """Delivers until it is cancelled. Outlives the database being away. Raises `InvalidSettings`."""
-    while True:
-        try:
-            async with AsyncExitStack() as stack:
-                post = Post(
-                    store=await stack.enter_async_context(open_store(dsn, settings.database)),
-                    outbound=await stack.enter_async_context(open_outbound(settings.outbound)),
-                    seal=Seal(settings.webhooks.key),
-                    settings=settings.webhooks,
-                    telemetry=telemetry,
-                )
-                app = await stack.enter_async_context(opened(_app(post, dsn, settings)))
-                await app.run_worker_async(
-                    queues=[_QUEUE],
-                    concurrency=_AT_ONCE,
-                    shutdown_graceful_timeout=_LAST,
-                    delete_jobs=DeleteJobCondition.ALWAYS,
-                    install_signal_handlers=False,
-                    update_heartbeat_interval=settings.worker.lost_after / 3,
-                    stalled_worker_timeout=settings.worker.lost_after,
-                )
-        except (ProcrastinateException, psycopg.Error, StoreUnavailable, OSError) as error:
-            _log.warning("telling_begins_anew", reason=type(error).__name__)
-        await asyncio.sleep(_AGAIN)
+    await kept_up(partial(_tell, dsn, settings, telemetry), "telling_begins_anew", _LAST)
+
+
+async def _tell(dsn: str, settings: Settings, telemetry: Telemetry) -> None:
+    async with AsyncExitStack() as stack:
+        post = Post(
+            store=await stack.enter_async_context(open_store(dsn, settings.database)),
+            outbound=await stack.enter_async_context(open_outbound(settings.outbound)),
+            seal=Seal(settings.webhooks.key),
+            settings=settings.webhooks,
+            telemetry=telemetry,
+        )
+        app = await stack.enter_async_context(opened(_app(post, dsn, settings)))
+        await app.run_worker_async(
+            queues=[_QUEUE],
+            concurrency=_AT_ONCE,
+            shutdown_graceful_timeout=_LAST,
+            delete_jobs=DeleteJobCondition.ALWAYS,
+            install_signal_handlers=False,
+            update_heartbeat_interval=settings.worker.lost_after / 3,
+            stalled_worker_timeout=settings.worker.lost_after,
+        )
 
 
 def _app(post: Post, dsn: str, settings: Settings) -> App:

@@ -20,6 +20,7 @@ from retrieval.domain import AnswerEvent, AnswerFinished, CitationFound, Questio
 from retrieval.engine import Engine
 from retrieval.errors import StoreUnavailable
 from retrieval.reading import standing
+from retrieval.stopping import stopped
 from retrieval.timing import Stopwatch
 
 _SHORTEST_POLL, _LONGEST_POLL = 0.05, 0.5
@@ -152,7 +153,7 @@ class _SharedFlight(Flight):
         if not await self._shelf.claim(self._holder):
             return
         self._held.push_async_callback(self._release)
-        self._held.push_async_callback(_ended, asyncio.create_task(self._renew()))
+        self._held.push_async_callback(stopped, asyncio.create_task(self._renew()))
         # Again: who had the claim until now has kept an answer before giving it up.
         self.arrived = await self._shelf.find()
         self._leads = self.arrived is None
@@ -171,11 +172,6 @@ class _SharedFlight(Flight):
             await self._shelf.release(self._holder)
         except StoreUnavailable as error:
             _log.warning("claim_not_released", reason=str(error))
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _shared(landed: AnswerFinished, retrieval: Retrieval) -> AnswerFinished:

@@ -20,6 +20,7 @@ from retrieval.models.protocols import Vectors
 from retrieval.search.legs import DenseFindings, Hit, nearest_exactly
 from retrieval.search.narrowing import Narrowing
 from retrieval.settings import Settings
+from retrieval.stopping import stopped
 from retrieval.telemetry import Telemetry
 
 RECALL_AT = 10
@@ -116,5 +117,4 @@ async def shadow_searches(dsn: str, settings: Settings, telemetry: Telemetry) ->
         try:
             yield shadows
         finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+            await stopped(working)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from ingest.webhooks.signing import Seal
 from ingest.webhooks.telling import remind, tell, tell_tenant
 from retrieval.database.store import open_store
 from retrieval.settings import Settings
+from retrieval.stopping import stopped
 from retrieval.telemetry import Telemetry
 from retrieval.upstream.outbound import open_outbound
 from tests.conftest import on_database
@@ -40,9 +41,8 @@ async def telling(settings: Settings, dsn: str) -> AsyncIterator[None]:
         await until(lambda: bool(rows(dsn, "SELECT 1 FROM procrastinate_workers")))
         yield
     finally:
-        worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await worker
+        await stopped(worker)
+    assert worker.cancelled()
 
 
 @asynccontextmanager

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from ingest.queueing.records import SettledRevision
 from ingest.queueing.turns import Workshop
 from ingest.queueing.worker import work
 from retrieval.access import tenant_id
+from retrieval.database.generations import Generation
 from retrieval.engine import open_engine
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models.protocols import Embedder, Vectors
 from retrieval.serving import opening_of
 from retrieval.settings import EmbedderSettings
+from retrieval.stopping import stopped
 from tests.conftest import on_database
 from tests.fakes import WordEmbedder
 from tests.generations import added, configured, moved, opened, rebuild_of
@@ -45,9 +48,8 @@ async def at_work(shop: Workshop) -> AsyncIterator[None]:
         yield
     finally:
         shop.stopping.set()
-        worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await worker
+        await stopped(worker)
+    assert worker.cancelled()
 
 
 async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -99,6 +101,32 @@ async def test_a_long_line_does_not_delay_another_tenants_document(dsn: str) -> 
         await until(lambda: settled(dsn))
     place = [revision.uri for revision in told].index("one.txt")
     assert (place, len(told)) == (64, 301)
+
+
+def test_turns_leave_the_threads_of_the_loop_to_others(dsn: str) -> None:
+    """A worker beside the API asks it for its model, which is loaded in a thread: turns do not hold all of them."""
+
+    async def worked() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(2))
+
+        def load() -> Embedder:
+            return asyncio.run_coroutine_threadsafe(asyncio.to_thread(WordEmbedder), loop).result(60)
+
+        made = workshop(dsn)
+        hand_in(dsn, submission("pump.txt"))
+        hand_in(dsn, submission("pump.txt"), tenant=BETA)
+        turns = threading.Barrier(2)
+
+        def embedding_of_the_api() -> tuple[Embedder, Generation]:
+            turns.wait(60)  # both hold their threads now
+            return embedding(dsn, lambda _live: load())()
+
+        async with at_work(replace(made, embedding=embedding_of_the_api)):
+            await until(lambda: settled(dsn))
+
+    asyncio.run(worked())
+    assert states(dsn) == {"pump.txt": "indexed"}
 
 
 async def test_workers_share_a_line(dsn: str) -> None:
