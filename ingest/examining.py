@@ -5,7 +5,7 @@ import resource
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from itertools import islice
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Lock
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -29,6 +30,7 @@ _IN_FLIGHT_PER_WORKER = 4
 _LANGUAGE_SAMPLE = 10_000
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,20 +83,34 @@ class Parsers:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._lock = Lock()
+        self._closed = False
         self._pool = _new_pool(workers)
+        self._scheduled: WeakSet[Future[Any]] = WeakSet()
 
-    @property
-    def pool(self) -> ProcessPool:
-        """The living processes: those whose keeper died are replaced."""
+    def schedule(self, work: Callable[[Item], Result], item: Item, timeout: float) -> Future[Result]:
+        """What `work` makes of the item in another process, in so many seconds; processes whose keeper died are
+        replaced first. Raises `ParserUnavailable` once this is closed."""
         with self._lock:
+            if self._closed:
+                raise ParserUnavailable("the parsing processes are closed")
             if not self._pool.active:
-                self.close()
+                self._end()
                 self._pool = _new_pool(self.workers)
-            return self._pool
+            future = self._pool.schedule(work, args=(item,), timeout=timeout)
+            self._scheduled.add(future)
+            return future
 
     def close(self) -> None:
-        """Ends the processes, whatever they are doing."""
+        """Ends the processes, whatever they are doing, and returns when they are gone."""
+        with self._lock:
+            self._closed = True
+            self._end()
+
+    def _end(self) -> None:
         self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+        for future in self._scheduled:  # the pool forgets what it had not come to, and who waits for it
+            future.cancel()
 
 
 @contextmanager
@@ -119,20 +135,18 @@ def examine(
     A file that takes too long or brings its process down is a `Failure`; the others go on.
     """
     tasks = (_Task(source=source, known=known(source.uri), recipe=recipe, settings=settings) for source in sources)
-    yield from _in_order(parsers.pool, tasks, parsers.workers * _IN_FLIGHT_PER_WORKER, settings.parse_timeout)
+    yield from _in_order(parsers, tasks, settings.parse_timeout)
 
 
 def _new_pool(workers: int) -> ProcessPool:
     return ProcessPool(max_workers=workers, initializer=_limit_memory, context=_WorkerContext())
 
 
-def _in_order(
-    pool: ProcessPool, tasks: Iterator[_Task], ahead: int, timeout: float
-) -> Iterator[Unchanged | Parsed | Failure]:
+def _in_order(parsers: Parsers, tasks: Iterator[_Task], timeout: float) -> Iterator[Unchanged | Parsed | Failure]:
     def schedule(task: _Task) -> tuple[_Task, Future[Unchanged | Parsed]]:
-        return task, pool.schedule(_examine_one, args=(task,), timeout=timeout)
+        return task, parsers.schedule(_examine_one, task, timeout)
 
-    running = deque(schedule(task) for task in islice(tasks, ahead))
+    running = deque(schedule(task) for task in islice(tasks, parsers.workers * _IN_FLIGHT_PER_WORKER))
     try:
         while running:
             task, future = running.popleft()
@@ -153,6 +167,8 @@ def _outcome(task: _Task, future: Future[Unchanged | Parsed]) -> Unchanged | Par
         return Failure(uri=uri, reason="too_slow", message=f"parsing took over {task.settings.parse_timeout:.0f} s")
     except MemoryError:
         return Failure(uri=uri, reason="too_complex", message="parsing took too much memory")
+    except CancelledError as error:
+        raise ParserUnavailable("the parsing processes were closed") from error
     except BrokenProcessPool as error:
         raise ParserUnavailable("the parsing processes died: is there too little memory?") from error
     except ProcessExpired:

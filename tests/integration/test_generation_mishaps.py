@@ -1,6 +1,8 @@
 """What happens to documents, and to their sources, while a generation of the index is built beside the live one."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from ingest.doctor.checkup import Checkup, examine
 from ingest.generations.building import build
 from ingest.generations.records import open_generations
+from ingest.indexing import claim_generation
 from ingest.sources import Request
 from ingest.store import open_writer
 from retrieval.access import tenant_id
@@ -56,6 +59,21 @@ def test_a_writer_that_takes_long_fails_no_move(dsn: str, tmp_path: Path) -> Non
         assert not generations.make_live(2)
         writing.rollback()
         assert generations.make_live(2)
+
+
+def test_the_first_writers_of_an_empty_database_share_its_first_generation(dsn: str) -> None:
+    """However many begin at the same moment."""
+    for _ in range(30):
+        together = threading.Barrier(4)
+
+        def claimed(together: threading.Barrier = together) -> int:
+            together.wait(60)
+            return claim_generation(dsn, WordEmbedder()).generation_id
+
+        with ThreadPoolExecutor(4) as writers:
+            assert [each.result() for each in [writers.submit(claimed) for _ in range(4)]] == [1, 1, 1, 1]
+        with psycopg.connect(dsn) as connection:
+            connection.execute("TRUNCATE generations CASCADE")
 
 
 def test_who_had_looked_just_before_writers_are_paused_is_caught_up_with(dsn: str, tmp_path: Path) -> None:

@@ -1,8 +1,16 @@
 """The processes that parse: what they bring with them."""
 
+import multiprocessing
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+
+import pytest
+
+from ingest.examining import open_parsers
+from retrieval.errors import ParserUnavailable
 
 PROGRAM = """
 import sys
@@ -32,3 +40,15 @@ def test_a_worker_does_not_import_the_program(tmp_path: Path) -> None:
         [sys.executable, program, note], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(Path.cwd())}
     )
     assert done.stdout.split("\n") == ["imported __main__", "parsed A pump.", "still __main__ True", ""]
+
+
+def test_nothing_is_left_of_it() -> None:
+    """Neither a process nor a thread: a service opens and closes its parsers many times. What nobody parsed any more is
+    cancelled, so that nobody waits for it."""
+    before = set(multiprocessing.active_children()), threading.active_count()
+    with open_parsers(2) as parsers:
+        waiting = [parsers.schedule(time.sleep, 60, timeout=90) for _ in range(3)]
+    assert (set(multiprocessing.active_children()), threading.active_count()) == before
+    assert all(future.done() for future in waiting)
+    with pytest.raises(ParserUnavailable):
+        parsers.schedule(time.sleep, 0, timeout=1)
