@@ -1,6 +1,6 @@
 """Who is asking: from a bearer key to a `Caller`, always of the key's own tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -17,6 +17,8 @@ from retrieval.keys import ApiKey, find_key
 MANAGES = "documents"
 """The scope of a key that manages all of the tenant's documents."""
 
+StillAdmitted = Callable[[], Awaitable[None]]
+"""Looks again whether the request's key is good for it. Raises `Unauthenticated` and `AccessDenied`."""
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", bearerFormat="pk_…", description="An API key from `pincite keys create`"
 )
@@ -60,6 +62,18 @@ async def managing_key(key: Annotated[ApiKey, Depends(known_key)]) -> ApiKey:
     return key
 
 
+def still_managing(
+    engine: Annotated[Engine, Depends(opened_engine)],
+    presented: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> StillAdmitted:
+    """For what lasts: looks again whether the key may manage all of its tenant's documents."""
+
+    async def look() -> None:
+        await managing_key(await known_key(engine, presented))
+
+    return look
+
+
 def caller_of(key: ApiKey, principals: Sequence[str] | None) -> Caller:
     """Who asks: with the scope `act_as` the named principals (none named: only `everyone`), else the key's own.
 
@@ -100,6 +114,7 @@ QueryingKey = Annotated[ApiKey, Depends(querying_key)]
 AdministeringKey = Annotated[ApiKey, Depends(administering_key)]
 ReadingKey = Annotated[ApiKey, Depends(reading_key)]
 ManagingKey = Annotated[ApiKey, Depends(managing_key)]
+StillManaging = Annotated[StillAdmitted, Depends(still_managing)]
 HeaderPrincipals = Annotated[
     Principals | None,
     BeforeValidator(_listed),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.sse import EventSourceResponse
 from starlette.responses import Response
 
-from api.authentication import ManagingKey, OpenedEngine, caller_of
+from api.authentication import ManagingKey, OpenedEngine, StillManaging, caller_of
 from api.following import JobProgress
 from api.limiting import limited
 from api.openapi import JOB_STREAM, problems
@@ -69,12 +69,14 @@ async def documents_of_job(
 
 
 @router.get("/v1/jobs/{job_id}/events", response_class=Response, responses={**_EVENTS, **_REFUSALS_OF_ONE})
-async def job_events(request: Request, tenant: Tenant, engine: OpenedEngine, job_id: UUID) -> Response:
+async def job_events(
+    request: Request, tenant: Tenant, engine: OpenedEngine, still: StillManaging, job_id: UUID
+) -> Response:
     """How far the job has come, now and whenever that changes: `progress`, and at its end `finished`.
 
     Each event says all there is to say: who comes back after a break has missed nothing.
     """
-    progress = JobProgress(engine.store, tenant, job_id)
+    progress = JobProgress(engine.store, tenant, job_id, still)
     first = await while_connected(request, progress.next())
     events = server_sent(
         progress,

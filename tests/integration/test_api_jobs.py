@@ -2,9 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
+from fastapi.security import HTTPAuthorizationCredentials
 
+from api.authentication import still_managing
+from api.following import JobProgress
+from retrieval.access import tenant_id
+from retrieval.engine import Engine
+from retrieval.errors import Unauthenticated
+from retrieval.keys import revoke_key
 from tests.e2e.standing import events_of
 from tests.handing_in import Desk, broken, open_desk, pages_of, work
 from tests.queues import texts
@@ -44,6 +52,21 @@ async def test_a_jobs_events_end_with_its_end(desk: Desk) -> None:
     late = await desk.manager.get(f"{accepted['status_url']}/events", headers={"Last-Event-ID": "nonsense"})
     assert [name for name, _ in events_of(late.text)] == ["finished"]
     assert late.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_a_jobs_events_end_with_its_readers_key(desk: Desk) -> None:
+    """A job may last for hours: nothing of it is told to a key that was revoked meanwhile."""
+    job_id = UUID((await desk.put())["job_id"])
+    _, key = desk.manager.headers["Authorization"].split()
+    engine: Engine = desk.app.state.engine
+    admitted = still_managing(engine, HTTPAuthorizationCredentials(scheme="Bearer", credentials=key))
+    progress = JobProgress(engine.store, tenant_id("acme"), job_id, admitted)
+    assert (await progress.next()).name == "progress"
+    upcoming = asyncio.create_task(progress.next())
+    await asyncio.to_thread(revoke_key, desk.dsn, key.split("_")[1])
+    with pytest.raises(Unauthenticated):
+        await upcoming
+    assert (await desk.manager.get(f"/v1/jobs/{job_id}/events")).status_code == 401
 
 
 async def test_a_job_is_cancelled_and_failures_are_tried_again(desk: Desk) -> None:
