@@ -70,7 +70,8 @@ class Production:
         """Ends the work, if it is still going on; its last event says why."""
         if self._reason is None:  # once: a second time would break into its cleaning up
             self._reason = reason
-            self._work.cancel()
+            # Behind its beginning: cancelled before that, it would tell nobody that it ended.
+            asyncio.get_running_loop().call_soon(self._work.cancel)
 
     async def ended(self) -> None:
         """Returns when the work has let go of everything."""

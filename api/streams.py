@@ -19,6 +19,7 @@ from api.wire import LAST, encoded, server_sent_event, unnumbered_event
 from retrieval.domain import AnswerEvent
 from retrieval.errors import AnswerInterrupted
 from retrieval.keeping.shelf import WireEvent
+from retrieval.stopping import stopped
 
 T = TypeVar("T")
 
@@ -69,8 +70,7 @@ class RunningAnswer:
 
     async def stop(self) -> None:
         """Ends the work, if it is still going on, and returns when it has let go of everything."""
-        self._work.cancel()
-        await asyncio.gather(self._work, return_exceptions=True)
+        await stopped(self._work)
 
     async def _drive(self, events: AsyncGenerator[AnswerEvent, None], request_id: str) -> None:
         ended = _Ended(None)
@@ -115,9 +115,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
             return working.result()
         raise ClientDisconnect
     finally:
-        working.cancel()
-        listening.cancel()
-        await asyncio.gather(working, listening, return_exceptions=True)
+        await stopped(working, listening)
 
 
 async def _hung_up(request: Request) -> None:

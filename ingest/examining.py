@@ -1,7 +1,9 @@
 """The first half of the ingest path, run in worker processes: hostile files cannot hurt what is outside."""
 
 import hashlib
+import os
 import resource
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +141,7 @@ def examine(
 
 
 def _new_pool(workers: int) -> ProcessPool:
-    return ProcessPool(max_workers=workers, initializer=_limit_memory, context=_WorkerContext())
+    return ProcessPool(max_workers=workers, initializer=_confine, context=_WorkerContext())
 
 
 def _in_order(parsers: Parsers, tasks: Iterator[_Task], timeout: float) -> Iterator[Unchanged | Parsed | Failure]:
@@ -199,5 +201,8 @@ def _read(source: SourceFile, max_bytes: int) -> bytes:
         raise UnreadableDocument("unreadable_file", f"{error.strerror}: {source.path}") from error
 
 
-def _limit_memory() -> None:
+def _confine() -> None:
+    """In a worker: little memory, and a process group that ends whole, with the programs that pictures are read by."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+    os.setpgrp()
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))

@@ -69,7 +69,10 @@ async def _until_stopped(workshop: Workshop, settings: Settings, telemetry: Tele
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     typer.echo("Pincite's worker waits for documents")
-    await working
+    try:
+        await working
+    finally:
+        workshop.stopping.set()  # whatever it ends by: a turn may wait for a database that does not come back
 
 
 @jobs.command("list")

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import httpx2
 import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from api import streams
 from retrieval.domain import AnswerEvent, AnswerFailed, TextDelta
 from retrieval.errors import AccessDenied, AnswerInterrupted, LlmInterrupted, PinciteError, StoreUnavailable
+from retrieval.stopping import stopped
 from tests.e2e.standing import FOUND, GOOD, QUOTE, ScriptedPath, client_of, events_of, live, scripted_app
 
 QUESTION = {"question": "When does the gate open?"}
@@ -184,3 +188,42 @@ async def test_a_reader_who_stopped_reading_is_not_waited_for(monkeypatch: pytes
             assert (await answer.next()).name == "text"
         with pytest.raises(AnswerInterrupted):
             await answer.next()
+
+
+async def test_a_slow_readers_answer_is_let_go_of_though_its_cancellation_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cleaning up failed, and there is no room to say so: whoever stops the answer does not wait for ever."""
+    monkeypatch.setattr(streams, "stopped", partial(stopped, again=0.05))
+
+    async def breaking() -> AsyncGenerator[AnswerEvent, None]:
+        for _ in range(streams._MOST_WAITING):
+            yield TextDelta(text="on ")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise StoreUnavailable("its connection is gone")
+
+    async with asyncio.timeout(SOON), streams.running(breaking(), "r-1"):
+        await asyncio.sleep(0.01)
+
+
+async def test_work_for_a_client_that_hung_up_ends_though_its_cancellation_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Python 3.11's `wait_for()` may lose it."""
+    monkeypatch.setattr(streams, "stopped", partial(stopped, again=0.05))
+
+    async def deaf() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    async def hung_up() -> Message:
+        await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    async with asyncio.timeout(SOON):
+        with pytest.raises(ClientDisconnect):
+            await streams.while_connected(Request({"type": "http"}, hung_up), deaf())

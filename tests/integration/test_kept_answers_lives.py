@@ -265,7 +265,8 @@ async def test_a_killed_process_leaves_a_clear_error_and_a_free_key(corpus: Corp
                         seen = await elsewhere.until("event: citation")
                         os.kill(child.pid, signal.SIGKILL)
                         await asyncio.to_thread(child.wait)
-                        corpus.execute("UPDATE kept_answers SET lease_until = now()")
+                        # In a thread, for a row that a transaction in this loop may hold just now.
+                        await asyncio.to_thread(corpus.execute, "UPDATE kept_answers SET lease_until = now()")
                         seen = await elsewhere.until("event: error")
                 assert events_of(seen)[-1][1]["error"]["code"] == "answer_interrupted"
                 again = await here.ask(corpus.keys.plain)
@@ -339,7 +340,9 @@ async def test_a_tenant_whose_answers_cannot_be_written_holds_up_no_other(corpus
                     held = (
                         "SELECT answer_id FROM kept_answers WHERE tenant_id = 'acme' AND state = 'running' FOR UPDATE"
                     )
-                    assert len(connection.execute(held).fetchall()) == 1
+                    # In a thread: the writer, in this loop, may hold the row just now.
+                    found = await asyncio.to_thread(connection.execute, held)
+                    assert len(found.fetchall()) == 1
                     await asyncio.sleep(4)  # by then the writer wants to renew its lease, and waits for that row
                     await here.ask(other)
                     written = "kept_answers WHERE tenant_id = 'other' AND state = 'finished'"

@@ -189,7 +189,9 @@ async def test_a_claim_is_renewed_while_its_holder_writes(pumps: str, monkeypatc
             writing = asyncio.create_task(end_of(engine))
             assert await asyncio.to_thread(llm.wait_for, lambda server: server.at_once == 1)
             with psycopg.connect(pumps, autocommit=True) as connection:
-                connection.execute("UPDATE answer_claims SET expires_at = now() + interval '1 s'")
+                # In a thread: who renews the claim, in this loop, may hold the row just now.
+                shortened = "UPDATE answer_claims SET expires_at = now() + interval '1 s'"
+                await asyncio.to_thread(connection.execute, shortened)
                 assert await asyncio.to_thread(_lasts, connection)
                 writing.cancel()
                 await asyncio.gather(writing, return_exceptions=True)

@@ -1,6 +1,7 @@
 """The processes that parse: what they bring with them."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -52,3 +53,18 @@ def test_nothing_is_left_of_it() -> None:
     assert all(future.done() for future in waiting)
     with pytest.raises(ParserUnavailable):
         parsers.schedule(time.sleep, 0, timeout=1)
+
+
+def test_a_program_that_a_parser_runs_ends_with_it(tmp_path: Path) -> None:
+    """A picture that takes too long to read takes no processor any more, once its document is given up."""
+    os.mkfifo(held := tmp_path / "held")
+    end = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    with open_parsers(1) as parsers:
+        running = parsers.schedule(
+            subprocess.check_call, ["sh", "-c", f"exec > {held}; sleep 60; echo late"], timeout=2
+        )
+        with pytest.raises(TimeoutError):
+            running.result()
+        os.set_blocking(end, True)
+        assert os.read(end, 1) == b""  # when nobody can write any more
+    os.close(end)
