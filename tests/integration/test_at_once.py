@@ -15,8 +15,13 @@ from ingest.store import open_writer
 from retrieval.access import tenant_id
 from retrieval.database import migrations
 from retrieval.database.statements import reference_statement
-from tests.queues import hand_in, rows, submission
+from tests.queues import hand_in, rows, states, submission, turn, workshop
 
+ENDPOINT = """
+INSERT INTO webhook_endpoints (tenant_id, endpoint_id, url, events)
+VALUES ('acme', gen_random_uuid(), 'http://example.org', %s)
+RETURNING endpoint_id
+"""
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
@@ -56,3 +61,18 @@ def test_a_tenant_may_have_any_name(dsn: str, name: str) -> None:
         others.execute(reference_statement("ingest", "share_generations").query)
         others.execute(reference_statement("ingest", "lock_index_build").query)
         assert seen_to(dsn, thread.submit(remove))
+
+
+def test_a_webhook_that_is_removed_fails_no_document(dsn: str) -> None:
+    """A document that is settled while somebody takes away who is to be told of it is indexed, and nobody is told."""
+    hand_in(dsn, submission())
+    add = (
+        "INSERT INTO webhook_endpoints (tenant_id, endpoint_id, url, events) VALUES ('acme', gen_random_uuid(), '', %s)"
+    )
+    rows(dsn, f"{add} RETURNING 1", ["document.indexed"])
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(dsn) as removing:
+        removing.execute("DELETE FROM webhook_endpoints")
+        settling = thread.submit(turn, workshop(dsn))
+        assert not seen_to(dsn, settling)
+    settling.result()
+    assert states(dsn) == {"pump.txt": "indexed"}
