@@ -4,6 +4,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from subprocess import PIPE, Popen
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -11,17 +12,29 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ingest.generations.records import open_generations
+from ingest.queueing.line import Line, open_line
+from ingest.queueing.records import Settlement
 from ingest.store import open_writer
+from ingest.transactions import connected
 from retrieval.access import tenant_id
 from retrieval.database import migrations
-from retrieval.database.statements import reference_statement
-from tests.queues import hand_in, rows, states, submission, turn, workshop
+from retrieval.database.statements import TenantStatement, reference_statement
+from tests.queues import ACME, hand_in, rows, states, submission, turn, workshop
 
 ENDPOINT = """
 INSERT INTO webhook_endpoints (tenant_id, endpoint_id, url, events)
 VALUES ('acme', gen_random_uuid(), 'http://example.org', %s)
 RETURNING endpoint_id
 """
+MORE = """
+INSERT INTO revisions (tenant_id, revision_id, job_id, position, document_id, uri, file_name, url, acl, metadata, bytes,
+                       state, due_at, submitted_at)
+SELECT tenant_id, gen_random_uuid(), job_id, number, gen_random_uuid(), uri || number, file_name, url, acl, metadata,
+       bytes, state, due_at, submitted_at
+FROM revisions, generate_series(2, %s + 1) AS number
+RETURNING 1
+"""
+CLAIM = UUID(int=7)
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
@@ -76,3 +89,49 @@ def test_a_webhook_that_is_removed_fails_no_document(dsn: str) -> None:
         assert not seen_to(dsn, settling)
     settling.result()
     assert states(dsn) == {"pump.txt": "indexed"}
+
+
+def test_what_fails_while_others_are_tried_again_is_left_to_who_hands_it_in_anew(dsn: str) -> None:
+    """Neither who tries again nor who hands in fails, and what was handed in last waits."""
+    hand_in(dsn, submission("first"))
+    fail(dsn)
+    hand_in(dsn, submission(text="old"))
+
+    overtaken: list[bool] = []
+
+    class Overtaken(Line):
+        def _rows(self, row: type[Any], statement: TenantStatement, **parameters: object) -> list[Any]:
+            found = super()._rows(row, statement, **parameters)
+            if statement.name == "failed_documents" and not overtaken:
+                overtaken.append(True)
+                fail(dsn)
+                Line(submitting, ACME).submit("tests", [submission(text="new")])
+            return found
+
+    with connected(dsn) as retrying, connected(dsn) as submitting, ThreadPoolExecutor(1) as thread:
+        with submitting.transaction():
+            again = thread.submit(Overtaken(retrying, ACME).retry)
+            seen_to(dsn, again)
+        assert again.result() == 1
+    assert states(dsn) == {"first": "queued", "pump.txt": "queued"}
+
+
+def test_any_number_of_documents_is_tried_again(dsn: str) -> None:
+    """Also more than a server has locks for."""
+    hand_in(dsn, submission(url="http://example.org", content=b""))
+    fail(dsn)
+    rows(dsn, MORE, 20_000)
+    rows(dsn, "UPDATE jobs SET total = 20001, failed = 20001 RETURNING 1")
+    with open_line(dsn, ACME) as line:
+        assert line.retry() == 20_001
+    assert rows(dsn, "SELECT waiting, failed FROM jobs") == [(20_001, 0)]
+
+
+def fail(dsn: str) -> None:
+    """What waits has failed."""
+    with open_line(dsn, ACME) as line:
+        for revision in line.claim(1, CLAIM, 10_000):
+            failed = Settlement(
+                revision_id=revision.revision_id, state="failed", error_code="empty", error_message="no text"
+            )
+            line.settle(CLAIM, [failed], lambda _uris: None)
