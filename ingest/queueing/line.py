@@ -254,6 +254,7 @@ class Line(TenantWriter):
     def sweep(self, before: datetime) -> int:
         """Forgets jobs that had ended by then, with the bytes of their failures. How many."""
         with self._transaction():
+            self._run(_statement("hold_ended"), moment=before)
             return self._run(_statement("sweep_jobs"), moment=before)
 
     def _after_all(self, documents: Sequence[UUID]) -> datetime:

@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from subprocess import PIPE, Popen
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from ingest.deleting.documents import delete_documents
+from ingest.deleting.receipts import Deletion
 from ingest.generations.records import open_generations
 from ingest.queueing.line import Line, open_line
 from ingest.queueing.records import Settlement
@@ -125,6 +128,25 @@ def test_any_number_of_documents_is_tried_again(dsn: str) -> None:
     with open_line(dsn, ACME) as line:
         assert line.retry() == 20_001
     assert rows(dsn, "SELECT waiting, failed FROM jobs") == [(20_001, 0)]
+
+
+def test_old_failures_are_deleted_and_swept_at_once(dsn: str) -> None:
+    """Who deletes a document and who sweeps the job in which it failed wait for each other in one order."""
+    hand_in(dsn, submission())
+    fail(dsn)
+
+    def sweep() -> int:
+        with open_line(dsn, ACME) as line:
+            return line.sweep(datetime.now(UTC) + timedelta(days=1))
+
+    deletion = Deletion(dsn=dsn, tenant=ACME, asked_by="tests", asked_at=datetime.now(UTC))
+    with ThreadPoolExecutor(2) as threads, psycopg.connect(dsn) as reading:
+        reading.execute("SELECT FROM uploads FOR KEY SHARE")
+        deleting = threads.submit(delete_documents, deletion, uris=["pump.txt"])
+        assert not seen_to(dsn, deleting)
+        sweeping = threads.submit(sweep)
+        assert not seen_to(dsn, deleting, sweeping)
+    assert (deleting.result().removed["uploads"], sweeping.result()) == (1, 1)
 
 
 def fail(dsn: str) -> None:
