@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from ingest.domain import Metadata
+from ingest.queueing.ending import hold
 from ingest.queueing.line import Line
 from retrieval.database.statements import TenantStatement, tenant_statement
 from retrieval.database.store import set_local
@@ -69,7 +70,7 @@ class Curator(Line):
         Raises `NotFound`, and `PreconditionFailed` when it is in none of the states that the change is meant for.
         """
         with self._turn():
-            self._hold([document_id])
+            hold(self._on, [document_id])
             stored = self._rows(_Stored, _statement("stored_document"), document_id=document_id)
             _check(change, stored)
             on_its_way = self._run(
@@ -88,10 +89,6 @@ class Curator(Line):
         """How many of the documents are stored or on their way."""
         with self._transaction():
             return len(self._rows(_Named, _statement("existing_documents"), document_ids=list(documents)))
-
-    def _hold(self, documents: Sequence[UUID]) -> None:
-        """Nobody hands in states of these documents until the end of the transaction."""
-        self._run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -26,9 +26,15 @@ def end(on: TenantRows, statement: TenantStatement, *, moment: datetime, **param
     return settled
 
 
+def hold(on: TenantRows, documents: Sequence[UUID]) -> None:
+    """Until the transaction's end nobody hands in states of these documents, nor changes or sweeps those there are."""
+    on.run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
+    on.run(_statement("hold_revisions"), document_ids=list(documents))
+
+
 def call_off(on: TenantRows, documents: Sequence[UUID]) -> None:
     """Cancels what of the documents waits or is worked on; until the transaction's end nobody hands more of them in."""
-    on.run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
+    hold(on, documents)
     end(on, _statement("supersede"), state="cancelled", document_ids=list(documents), moment=datetime.now(UTC))
 
 

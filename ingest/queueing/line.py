@@ -28,6 +28,9 @@ from retrieval.errors import Conflict, IdempotencyKeyReused, PinciteError
 MOST_TOGETHER = 64
 """Documents taken at once."""
 _MOST_COUNTED = 10_000
+_RETRIED_TOGETHER = 500
+"""Documents tried again in one transaction: a server has room for some thousand locks."""
+_NONE = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +124,22 @@ class Line(TenantWriter):
     def retry(self, job_id: UUID | None = None) -> int:
         """Puts failed documents of the job, or of all jobs, into the line again. How many: none that was handed in anew
         since, and none whose bytes are no longer kept."""
+        again, after = 0, _NONE
+        while documents := self._failed_after(after, job_id):
+            again += self._retry(documents, job_id)
+            after = documents[-1]
+        return again
+
+    def _failed_after(self, after: UUID, job_id: UUID | None) -> list[UUID]:
+        which = {"job_id": job_id, "after": after, "most": _RETRIED_TOGETHER}
         with self._transaction():
-            failed = self._rows(_DocumentId, _statement("failed_documents"), job_id=job_id)
-            self._run(_statement("lock_documents"), document_ids=[str(one.document_id) for one in failed])
-            again = self._rows(SettledRevision, _statement("retry_revisions"), job_id=job_id, moment=datetime.now(UTC))
+            return [failed.document_id for failed in self._rows(_DocumentId, _statement("failed_documents"), **which)]
+
+    def _retry(self, documents: Sequence[UUID], job_id: UUID | None) -> int:
+        which = {"document_ids": list(documents), "job_id": job_id, "moment": datetime.now(UTC)}
+        with self._transaction():
+            self._run(_statement("lock_documents"), document_ids=[str(document) for document in documents])
+            again = self._rows(SettledRevision, _statement("retry_revisions"), **which)
             if again:
                 jobs = [revision.job_id for revision in again]
                 self._run(_statement("hold_jobs"), job_ids=jobs)
@@ -239,6 +254,7 @@ class Line(TenantWriter):
     def sweep(self, before: datetime) -> int:
         """Forgets jobs that had ended by then, with the bytes of their failures. How many."""
         with self._transaction():
+            self._run(_statement("hold_ended"), moment=before)
             return self._run(_statement("sweep_jobs"), moment=before)
 
     def _after_all(self, documents: Sequence[UUID]) -> datetime:

@@ -202,6 +202,7 @@ async def _send(post: Post, task: _Task) -> _Outcome:
 async def _settle(session: CallerSession, task: _Task, outcome: _Outcome, state: State) -> None:
     message = task.message
     where = {"endpoint_id": message.endpoint_id}
+    await session.change(statement("hold_endpoint"), **where)
     await session.change(
         statement("settle_delivery"),
         **where,

@@ -20,6 +20,9 @@ from retrieval.errors import IndexMismatch, StoreUnsupported
 # In a wheel the scripts lie inside this package: as a top-level folder they would shadow the library.
 _PLACES = (Path(__file__).parent / "alembic", Path(__file__).parents[2] / "alembic")
 
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended('pincite::migrations', 0))"
+"""Services that start together on an empty database bring it up one after the other."""
+
 
 def upgrade(dsn: str, revision: str = "head") -> None:
     """Runs the migrations up to `revision`. Raises `StoreUnavailable` or `StoreUnsupported`."""
@@ -51,6 +54,7 @@ def _run(dsn: str, step: Callable[[Config], None]) -> None:
     config = _config()
     try:
         with _engine(dsn).begin() as connection:
+            connection.exec_driver_sql(_TAKE_TURNS)
             config.attributes["connection"] = connection
             step(config)
     except DBAPIError as error:

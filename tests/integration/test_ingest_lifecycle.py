@@ -285,7 +285,7 @@ def test_a_ruined_vector_index_is_built_anew(dsn: str, docs: Path, words: WordEm
     """A run waits for the builder at work; when that one died over it, it builds the index itself."""
     ingest_folder(dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
     with ThreadPoolExecutor(1) as thread, psycopg.connect(dsn, autocommit=True) as dying:
-        dying.execute("SELECT pg_advisory_lock(hashtextextended('pincite:vector-index', 0))")
+        dying.execute("SELECT pg_advisory_lock(hashtextextended('pincite::vector-index', 0))")
         dying.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [INDEX])
         run = thread.submit(ingest_folder, dsn, words, "acme", Request(paths=(docs,), acl=EVERYONE))
         patience = time.monotonic() + 30

@@ -35,6 +35,7 @@ from tests.hostile_web import Answer, Heard, Names, answer, forever, hang, web
 
 ACME, BETA = TenantId("acme"), TenantId("beta")
 INDEXED = "document.indexed"
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture(scope="module")
@@ -519,6 +520,32 @@ async def test_tenants_do_not_hear_of_each_other(told: str, store: Store) -> Non
         ):
             with pytest.raises(NotFound):
                 await attempt
+
+
+async def test_an_endpoint_may_be_removed_while_it_is_put_down_that_it_failed(told: str, store: Store) -> None:
+    """Whoever removes it and whoever delivers to it take it and its deliveries in one order: neither fails."""
+    removing: list[asyncio.Task[None]] = []
+
+    def wait_for(sessions: int) -> None:
+        with psycopg.connect(told, autocommit=True) as looking:
+            while len(looking.execute(WAITING).fetchall()) < sessions:
+                assert not (removing and removing[0].done())
+
+    async def removed_meanwhile(heard: Heard, writer: asyncio.StreamWriter) -> None:
+        others.execute("SELECT FROM webhook_endpoints FOR NO KEY UPDATE")
+        removing.append(asyncio.create_task(at.endpoints.remove(ACME, endpoint.endpoint_id)))
+        await asyncio.to_thread(wait_for, 1)
+        await answer(500)(heard, writer)
+
+    with psycopg.connect(told) as others:
+        async with web(removed_meanwhile) as server, office(told, store, server.port) as at:
+            endpoint = await at.add(server.url())
+            await at.tell(event())
+            delivering_it = asyncio.create_task(at.deliver())
+            await asyncio.to_thread(wait_for, 2)
+            others.rollback()
+            await removing[0]
+            assert (await delivering_it).put_off == 1
 
 
 async def test_removing_an_endpoint_ends_what_was_under_way(told: str, store: Store) -> None:

@@ -1,9 +1,11 @@
--- Failed documents wait again: of one job, or all; none that a later state has replaced since, whether it was handed in or
--- stored by other means, and none whose bytes are gone.
+-- What of these documents failed waits again: of one job, or all; none that a later state has replaced since, whether it was
+-- handed in or stored by other means, and none whose bytes are gone. Documents are locked before: what fails only now may
+-- have a later state that nobody sees yet.
 WITH again AS (
     SELECT failed.revision_id
     FROM revisions AS failed
     WHERE failed.tenant_id = %(tenant_id)s
+      AND failed.document_id = ANY (%(document_ids)s::uuid[])
       AND failed.state = 'failed'
       AND (%(job_id)s::uuid IS NULL OR failed.job_id = %(job_id)s)
       AND NOT EXISTS (

@@ -7,6 +7,7 @@ WHERE webhook_messages.tenant_id = %(tenant_id)s
   AND webhook_messages.message_id = %(message_id)s
   AND webhook_endpoints.endpoint_id = %(endpoint_id)s
   AND webhook_endpoints.enabled
+FOR KEY SHARE
 ON CONFLICT (tenant_id, endpoint_id, message_id) DO UPDATE
 SET state = 'pending', attempts = 0, outcome = 'not_tried', due_since = excluded.due_since,
     next_attempt_at = excluded.next_attempt_at
