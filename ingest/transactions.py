@@ -24,6 +24,7 @@ _STATEMENT_SECONDS = 300.0
 """One statement's clock while writing: the words of a book-sized document take seconds."""
 _PAUSED = reference_statement("ingest", "writers_paused")
 _LET_GO = reference_statement("ingest", "let_go")
+_NOTICE_DEATH = reference_statement("ingest", "notice_death")
 _PAUSE = 0.1
 """Seconds between two looks whether writers may go on."""
 
@@ -146,8 +147,10 @@ def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 @contextmanager
 def locking(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """Like `connected()`, for a session that takes locks: they are free once this is over, not a moment later, when the
-    server notices that the connection was closed."""
+    server notices that the connection was closed, and a minute after its host died."""
     with connected(dsn) as connection:
+        with store_errors():
+            connection.execute(_NOTICE_DEATH.query)
         try:
             yield connection
         finally:

@@ -17,6 +17,8 @@ _TRANSIENT = (
     pg.LockNotAvailable,
     pg.DeadlockDetected,
     pg.SerializationFailure,
+    pg.IdleInTransactionSessionTimeout,
+    pg.TransactionTimeout,
     PoolTimeout,
     PoolClosed,
     TooManyRequests,

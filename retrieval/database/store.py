@@ -28,6 +28,10 @@ Row = TypeVar("Row")
 
 APP_ROLE = "pincite_app"
 
+_IDLE = "60s"
+"""How long the server keeps a transaction, and what it has locked, for a client that says nothing: its host may have
+died, which the server would else notice after two hours. Only moments of our own work stand between statements."""
+
 
 class CallerSession:
     """One short transaction on a caller's behalf. Every statement gets `tenant_id` and `principals` bound."""
@@ -198,9 +202,11 @@ async def _all_at_once(connection: Connection, statements: Iterable[sql.Composed
 
 @lru_cache(maxsize=1024)
 def tenant_entry(tenant: TenantId, timeout: float) -> tuple[bytes, ...]:
-    """What every tenant transaction starts with: its identity, and the question whether the tenant is leaving."""
-    enter = sql.SQL("SELECT pincite_enter({})").format(sql.Literal(tenant)).as_bytes()
-    return (*tenant_identity(tenant, timeout), enter)
+    """What every tenant transaction starts with: its identity, and the question whether the tenant is leaving. The
+    server ends it when its client falls silent."""
+    # One statement for both: another `SET LOCAL` would be another message of every search.
+    enter = sql.SQL("SELECT pincite_enter({}), set_config('idle_in_transaction_session_timeout', {}, true)")
+    return (*tenant_identity(tenant, timeout), enter.format(sql.Literal(tenant), sql.Literal(_IDLE)).as_bytes())
 
 
 def tenant_identity(tenant: TenantId, timeout: float) -> tuple[bytes, ...]:

@@ -1,15 +1,19 @@
 """The second wall: what Postgres itself refuses when the first one, the predicate, is forgotten."""
 
+import time
 from dataclasses import dataclass
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from ingest.transactions import connected
 from retrieval.access import TenantId, caller
+from retrieval.database.errors import store_errors
 from retrieval.database.statements import TenantStatement
-from retrieval.database.store import tenant_identity
+from retrieval.database.store import tenant_entry, tenant_identity
 from retrieval.engine import Engine
+from retrieval.errors import StoreUnavailable
 from retrieval.settings import Settings
 
 
@@ -46,6 +50,24 @@ def test_another_tenants_rows_cannot_be_written(dsn: str) -> None:
             connection.execute(statement)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("INSERT INTO language_statistics VALUES ('theirs', 'en', 1)")
+
+
+def test_a_client_that_falls_silent_holds_nothing_for_long(dsn: str) -> None:
+    """The server ends its transaction: the rows of a host that died would be held for two hours. No defect of ours."""
+
+    def fall_silent() -> None:
+        with connected(dsn) as connection, store_errors(), connection.transaction():
+            for statement in tenant_entry(TenantId("mine"), 5):
+                connection.execute(statement)
+            limit = connection.execute("SELECT current_setting('idle_in_transaction_session_timeout')").fetchone()
+            assert limit == ("1min",)
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
+            for _ in range(100):
+                connection.execute("SELECT 1")
+                time.sleep(0.1)
+
+    with pytest.raises(StoreUnavailable):
+        fall_silent()
 
 
 def test_a_session_leaves_no_identity_behind(dsn: str) -> None:
