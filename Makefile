@@ -17,7 +17,7 @@ TORCH_INDEX ?=
 WORKERS ?= 2
 
 .PHONY: help demo test lint format eval faults attacks kills bench-search bench-growth bench-lexical bench-prepared bench-writing bench-revocation \
-	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token bench-fairness bench-reembedding clean
+	bench-rivals bench-fusion bench-contexts bench-surroundings bench-models bench-caching bench-streams bench-first-token bench-fairness bench-reembedding bench-syncing clean
 .DELETE_ON_ERROR:
 
 help: ## Say what can be made
