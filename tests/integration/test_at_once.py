@@ -82,10 +82,7 @@ def test_a_tenant_may_have_any_name(dsn: str, name: str) -> None:
 def test_a_webhook_that_is_removed_fails_no_document(dsn: str) -> None:
     """A document that is settled while somebody takes away who is to be told of it is indexed, and nobody is told."""
     hand_in(dsn, submission())
-    add = (
-        "INSERT INTO webhook_endpoints (tenant_id, endpoint_id, url, events) VALUES ('acme', gen_random_uuid(), '', %s)"
-    )
-    rows(dsn, f"{add} RETURNING 1", ["document.indexed"])
+    rows(dsn, ENDPOINT, ["document.indexed"])
     with ThreadPoolExecutor(1) as thread, psycopg.connect(dsn) as removing:
         removing.execute("DELETE FROM webhook_endpoints")
         settling = thread.submit(turn, workshop(dsn))
