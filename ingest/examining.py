@@ -31,6 +31,8 @@ _MEMORY_LIMIT = 4 * 1024**3
 _IN_FLIGHT_PER_WORKER = 4
 _LANGUAGE_SAMPLE = 10_000
 
+_one_at_a_time = Lock()
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -65,12 +67,13 @@ class _Worker(SpawnProcess):
     would bring it the whole service, 1.4 s of CPU before the first file is read."""
 
     def start(self) -> None:
-        program = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            super().start()
-        finally:
-            sys.modules["__main__"] = program
+        with _one_at_a_time:  # two at once would each take the other's stand-in for the program
+            program = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.modules["__main__"] = program
 
 
 class _WorkerContext(SpawnContext):
