@@ -1,7 +1,7 @@
 """Procrastinate's apps: how they reach the database, and how they are opened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -9,6 +9,7 @@ import psycopg
 import structlog
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ProcrastinateException
+from procrastinate.jobs import DeleteJobCondition
 
 from retrieval.database.connecting import PATIENCE
 from retrieval.errors import StoreUnavailable
@@ -37,6 +38,23 @@ async def opened(app: App) -> AsyncIterator[App]:
         yield app
     finally:
         await app.close_async()
+
+
+async def take_jobs(
+    app: App, worker: WorkerSettings, queues: Sequence[str], *, at_once: int, last: float, poll: float = 5.0
+) -> None:
+    """Takes the queues' jobs until it is cancelled; those at work then have `last` seconds to end. `poll`: seconds
+    between two looks when nobody says that there is something."""
+    await app.run_worker_async(
+        queues=queues,
+        concurrency=at_once,
+        fetch_job_polling_interval=poll,
+        shutdown_graceful_timeout=last,
+        delete_jobs=DeleteJobCondition.ALWAYS,
+        install_signal_handlers=False,
+        update_heartbeat_interval=worker.lost_after / 3,
+        stalled_worker_timeout=worker.lost_after,
+    )
 
 
 async def kept_up(work: Callable[[], Coroutine[Any, Any, None]], mishap: str, last: float) -> NoReturn:

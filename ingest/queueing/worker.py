@@ -15,10 +15,10 @@ from threading import BoundedSemaphore
 
 import structlog
 from procrastinate import App, JobContext
-from procrastinate.jobs import DeleteJobCondition, Status
+from procrastinate.jobs import Status
 from psycopg.rows import class_row
 
-from ingest.apps import app_on, kept_up, opened
+from ingest.apps import app_on, kept_up, opened, take_jobs
 from ingest.embedding import Embedding
 from ingest.examining import open_parsers
 from ingest.queueing.line import open_line
@@ -85,16 +85,7 @@ async def work(workshop: Workshop) -> None:
 
 async def _work(workshop: Workshop, threads: Executor) -> None:
     async with opened(_app(workshop, threads)) as app:
-        await app.run_worker_async(
-            queues=_ALL_QUEUES,
-            concurrency=workshop.worker.turns,
-            fetch_job_polling_interval=_POLL,
-            shutdown_graceful_timeout=_LAST,
-            delete_jobs=DeleteJobCondition.ALWAYS,
-            install_signal_handlers=False,
-            update_heartbeat_interval=workshop.worker.lost_after / 3,
-            stalled_worker_timeout=workshop.worker.lost_after,
-        )
+        await take_jobs(app, workshop.worker, _ALL_QUEUES, at_once=workshop.worker.turns, last=_LAST, poll=_POLL)
 
 
 def _app(workshop: Workshop, threads: Executor) -> App:

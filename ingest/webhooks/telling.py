@@ -9,9 +9,8 @@ from functools import partial
 
 import structlog
 from procrastinate import App
-from procrastinate.jobs import DeleteJobCondition
 
-from ingest.apps import app_on, kept_up, opened
+from ingest.apps import app_on, kept_up, opened, take_jobs
 from ingest.webhooks.delivering import Post, deliver_due, due_in
 from ingest.webhooks.events import statement
 from ingest.webhooks.signing import Seal
@@ -60,15 +59,7 @@ async def _tell(dsn: str, settings: Settings, telemetry: Telemetry) -> None:
             telemetry=telemetry,
         )
         app = await stack.enter_async_context(opened(_app(post, dsn, settings)))
-        await app.run_worker_async(
-            queues=[_QUEUE],
-            concurrency=_AT_ONCE,
-            shutdown_graceful_timeout=_LAST,
-            delete_jobs=DeleteJobCondition.ALWAYS,
-            install_signal_handlers=False,
-            update_heartbeat_interval=settings.worker.lost_after / 3,
-            stalled_worker_timeout=settings.worker.lost_after,
-        )
+        await take_jobs(app, settings.worker, [_QUEUE], at_once=_AT_ONCE, last=_LAST)
 
 
 def _app(post: Post, dsn: str, settings: Settings) -> App:
